@@ -1,0 +1,353 @@
+"""What a job is: its states, the moves between them as data, and the values that pass between the parts. No I/O.
+
+Lua scripts carry the moves out (one file per verb under `store/lua`); a test holds them and TRANSITIONS together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final
+
+from emp_core.ids import JobId, WorkerId
+
+
+class JobState(StrEnum):
+    """Where a job stands."""
+
+    SCHEDULED = "scheduled"
+    PENDING = "pending"
+    CLAIMED = "claimed"
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+FINAL_STATES: Final = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED})
+WAITING_STATES: Final = frozenset({JobState.SCHEDULED, JobState.PENDING})
+RUNNING_STATES: Final = frozenset({JobState.CLAIMED, JobState.IN_PROGRESS})
+
+
+class Reason(StrEnum):
+    """Why a job failed, or why an attempt ended without a result."""
+
+    ERROR = "error"
+    TIMEOUT = "timeout"
+    EXPIRED = "expired"
+    WORKER_LOST = "worker_lost"
+    POISONED = "poisoned"
+    INTERRUPTED = "interrupted"
+    INVALID_PAYLOAD = "invalid_payload"
+    INVALID_RESULT = "invalid_result"
+    RESULT_TOO_LARGE = "result_too_large"
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One legal move: the verb that makes it, and the states it leads from and to (None: the job does not exist)."""
+
+    verb: str
+    source: JobState | None
+    target: JobState | None
+
+
+_S = JobState
+
+TRANSITIONS: Final[tuple[Transition, ...]] = (
+    Transition("submit", None, _S.PENDING),
+    Transition("submit", None, _S.SCHEDULED),
+    Transition("promote", _S.SCHEDULED, _S.PENDING),
+    Transition("claim", _S.PENDING, _S.CLAIMED),
+    Transition("start", _S.CLAIMED, _S.IN_PROGRESS),
+    Transition("complete", _S.IN_PROGRESS, _S.COMPLETED),
+    Transition("fail", _S.CLAIMED, _S.FAILED),
+    Transition("fail", _S.IN_PROGRESS, _S.FAILED),
+    Transition("retry", _S.CLAIMED, _S.SCHEDULED),
+    Transition("retry", _S.IN_PROGRESS, _S.SCHEDULED),
+    Transition("release", _S.CLAIMED, _S.PENDING),
+    Transition("release", _S.CLAIMED, _S.SCHEDULED),
+    Transition("release", _S.IN_PROGRESS, _S.PENDING),
+    Transition("cancel", _S.SCHEDULED, _S.CANCELLED),
+    Transition("cancel", _S.PENDING, _S.CANCELLED),
+    Transition("cancel", _S.CLAIMED, _S.CANCELLED),
+    Transition("cancel", _S.IN_PROGRESS, _S.CANCELLED),
+    Transition("expire", _S.SCHEDULED, _S.FAILED),
+    Transition("expire", _S.PENDING, _S.FAILED),
+    Transition("recover", _S.CLAIMED, _S.PENDING),
+    Transition("recover", _S.CLAIMED, _S.FAILED),
+    Transition("recover", _S.IN_PROGRESS, _S.PENDING),
+    Transition("recover", _S.IN_PROGRESS, _S.FAILED),
+    Transition("revive", _S.FAILED, _S.PENDING),
+    Transition("revive", _S.CANCELLED, _S.PENDING),
+    Transition("retain", _S.COMPLETED, None),
+    Transition("retain", _S.FAILED, None),
+    Transition("retain", _S.CANCELLED, None),
+)
+"""The state machine.
+
+A verb that meets a cancel request (retry, fail, release, recover) makes cancel's move instead; complete of a job that
+is still claimed makes start's move first; claim makes expire's move when it meets a job too late.
+"""
+
+PRIORITY_MIN: Final = -1000
+PRIORITY_MAX: Final = 1000
+MAX_ATTEMPTS_DEFAULT: Final = 3
+MAX_ATTEMPTS_LIMIT: Final = 1000
+PAYLOAD_LIMIT: Final = 16 * 1024 * 1024
+RESULT_LIMIT: Final = 16 * 1024 * 1024
+TAGS_LIMIT: Final = 16
+TAG_LENGTH: Final = 64
+BATCH_LIMIT: Final = 1000
+LONGEST_DELAY: Final = timedelta(days=366)
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """How long to wait before attempt n + 1: `base * factor**(n - 1)` up to `cap`, give or take `jitter` of it."""
+
+    base: timedelta = timedelta(seconds=2)
+    factor: float = 2.0
+    cap: timedelta = timedelta(minutes=5)
+    jitter: float = 0.2
+
+    def delay(self, attempt: int, unit: float) -> timedelta:
+        """Give the wait after the attempt of this number (from 1); `unit` is a random number from 0.0 to 1.0."""
+        # The exponent is bounded: 2.0**1100 overflows, and any cap is reached long before.
+        wanted = self.base.total_seconds() * self.factor ** min(attempt - 1, 64)
+        capped = min(wanted, self.cap.total_seconds())
+        return timedelta(seconds=capped * (1 + self.jitter * (2 * unit - 1)))
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A job on its way into the store. What is None takes the default of the job type or of EMP.
+
+    `payload` is the JSON text that the client sent, in bytes. `run_at` and `delay` exclude each other. The expiry
+    counts from when the job is due.
+    """
+
+    job_id: JobId
+    job_type: str
+    payload: bytes
+    priority: int = 0
+    run_at: datetime | None = None
+    delay: timedelta | None = None
+    expires_in: timedelta | None = None
+    timeout: timedelta | None = None
+    progress_timeout: timedelta | None = None
+    max_attempts: int = MAX_ATTEMPTS_DEFAULT
+    backoff: Backoff | None = None
+    retention: timedelta | None = None
+    tags: tuple[str, ...] = ()
+    schema_digest: str = ""
+    idempotency: Idempotency | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """What makes a submission repeatable: whose key, which key, and a digest of the request it stands for."""
+
+    scope: str
+    key: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedJob:
+    """What a worker gets with a claim. `token` must come back with every write about this attempt."""
+
+    job_id: JobId
+    job_type: str
+    payload: bytes
+    token: str
+    attempt: int
+    max_attempts: int
+    priority: int
+    losses: int
+    schema_digest: str
+    refusals: int
+    timeout: timedelta | None
+    progress_timeout: timedelta | None
+    backoff: Backoff | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """The handler returned; `result` is the JSON text of what it returned."""
+
+    job_id: JobId
+    token: str
+    result: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The job ends here without a result; `error` is a JSON object: message, and maybe kind, code, traceback."""
+
+    job_id: JobId
+    token: str
+    reason: Reason
+    error: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """This attempt failed and another one follows after `delay`."""
+
+    job_id: JobId
+    token: str
+    reason: Reason
+    error: bytes
+    delay: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """The worker gives the job back and the attempt is not charged.
+
+    With a `delay` it is a refusal, which is counted: this worker's version of the job type does not accept the payload.
+    """
+
+    job_id: JobId
+    token: str
+    delay: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The handler has stopped because somebody asked for it."""
+
+    job_id: JobId
+    token: str
+
+
+Outcome = Completed | Failed | Retry | Released | Cancelled
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The handler of a claimed job is about to be called."""
+
+    job_id: JobId
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a running handler has said since the last report: how far it is, and its new log lines (JSON objects)."""
+
+    job_id: JobId
+    token: str
+    fraction: float | None = None
+    message: str | None = None
+    log: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRequest:
+    """Who asked to call a job off, when and why."""
+
+    by: str
+    at: datetime
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One ended attempt: its number, who made it, when, and how it ended. `error` is a JSON object or None."""
+
+    number: int
+    worker_id: WorkerId
+    claimed_at: datetime | None
+    started_at: datetime | None
+    ended_at: datetime | None
+    outcome: str
+    reason: str | None
+    error: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as the store holds it, without its payload and result. Times are UTC."""
+
+    job_id: JobId
+    job_type: str
+    state: JobState
+    priority: int
+    attempt: int
+    max_attempts: int
+    created_at: datetime
+    losses: int = 0
+    round: int = 1
+    fraction: float = 0.0
+    message: str = ""
+    reason: Reason | None = None
+    worker_id: WorkerId | None = None
+    scheduled_at: datetime | None = None
+    claimed_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    expires_at: datetime | None = None
+    tags: tuple[str, ...] = ()
+    cancel_request: CancelRequest | None = None
+    schema_digest: str = ""
+    version: str = ""
+    """Changes with every change of the job; the ETag."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobDetails:
+    """A job with what only a look at one job needs. `result` and `error` are JSON text."""
+
+    job: Job
+    position: int | None
+    attempts: tuple[Attempt, ...]
+    result: bytes | None
+    error: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """One version of a job type, as a worker announced it.
+
+    `payload_schema` and `result_schema` are JSON Schema (draft 2020-12) objects, or None where the type has none;
+    `options` are the defaults that a submission takes from the type (seconds, bytes, counts).
+    """
+
+    job_type: str
+    digest: str
+    distribution: str
+    version: str
+    title: str = ""
+    description: str = ""
+    payload_schema: Mapping[str, Any] | None = None
+    result_schema: Mapping[str, Any] | None = None
+    examples: tuple[Any, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    seen_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerInfo:
+    """A worker as the store knows it. `types` maps each job type it serves to the schema digest it serves it with."""
+
+    worker_id: WorkerId
+    name: str
+    status: str
+    host: str
+    pid: int
+    version: str
+    slots: int
+    started_at: datetime
+    renewed_at: datetime
+    lease_until: datetime
+    held: int = 0
+    loop_lag: float = 0.0
+    types: Mapping[str, str] = field(default_factory=dict)
+    plugins: tuple[Mapping[str, Any], ...] = ()
+    current: tuple[JobId, ...] = ()
+    reason: str = ""

@@ -1,0 +1,64 @@
+"""The settings that every process of EMP needs: a flag, then an `EMP_*` variable, then emp.toml, then the default."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from emp_core.errors import SettingsError
+
+SETTINGS_FILE = Path("emp.toml")
+
+
+class StoreSettings(BaseSettings):
+    """Where the store is, and which part of it is ours."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="EMP_", toml_file=SETTINGS_FILE, frozen=True, extra="ignore", populate_by_name=True
+    )
+
+    redis_url: str = Field(default="redis://127.0.0.1:6379/0", description="the store: redis://, rediss:// or unix://")
+    namespace: str = Field(
+        default="default",
+        pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$",
+        description="keeps several EMPs in one store apart",
+    )
+    log_format: str = Field(
+        default="auto", pattern="^(auto|json|console)$", description="json, console, or auto: console on a terminal"
+    )
+    log_level: str = Field(
+        default="info", pattern="^(debug|info|warning|error)$", description="the least level that is logged"
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order the sources: what the command was given, then the environment, then emp.toml."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+S = TypeVar("S", bound=StoreSettings)
+
+
+def load(model: type[S], **flags: Any) -> S:
+    """Read a process's settings; a flag that is None was not given.
+
+    Raises:
+        SettingsError: a value is wrong, or emp.toml cannot be read; the message names each.
+    """
+    try:
+        return model(**{name: value for name, value in flags.items() if value is not None})
+    except ValidationError as error:
+        lines = [f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors()]
+        raise SettingsError("; ".join(lines)) from error
+    except ValueError as error:  # a TOML file that cannot be parsed
+        raise SettingsError(f"{SETTINGS_FILE}: {error}") from error

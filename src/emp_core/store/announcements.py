@@ -1,0 +1,82 @@
+"""The job types that workers have announced, all versions of each, and which are paused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+
+from emp_core.jobs import Announcement
+from emp_core.store.batching import Pipeline
+from emp_core.store.keys import Keys, namespace_tag
+from emp_core.store.records import milliseconds, moment
+from emp_core.store.scripts import Scripts
+
+KEEP_FOR = timedelta(days=30)
+
+
+class TypeStore:
+    """Announced and paused job types. Every call may raise StoreUnavailable."""
+
+    def __init__(self, pipeline: Pipeline, scripts: Scripts, keys: Keys, namespace: str) -> None:
+        self._pipeline = pipeline
+        self._scripts = scripts
+        self._keys = keys
+        self._tag = namespace_tag(namespace)
+
+    async def announce(self, announcements: Sequence[Announcement]) -> None:
+        """Make job types known; done at every registration of a worker, and once a day while it lives."""
+        items = [(f"{known.job_type}|{known.digest}", _write(known)) for known in announcements]
+        command = self._scripts["announce"].command(self._tag, {"keep_for": milliseconds(KEEP_FOR)}, items)
+        await self._pipeline.send(command)
+
+    async def announced(self) -> list[Announcement]:
+        """Read every version of every type known, also of types that no worker serves now."""
+        fields: Mapping[bytes, bytes] = await self._pipeline.send(("HGETALL", f"{self._tag}:types"))
+        return [known for known in map(_read, fields.values()) if known is not None]
+
+    async def paused(self) -> set[str]:
+        """Read which types are paused."""
+        return {name.decode() for name in await self._pipeline.send(("SMEMBERS", self._keys("paused")))}
+
+    async def pause(self, job_type: str) -> None:
+        """Let no job of a type be claimed; running ones go on."""
+        await self._pause(job_type, "1")
+
+    async def resume(self, job_type: str) -> None:
+        """Let the jobs of a type be claimed again."""
+        await self._pause(job_type, "0")
+
+    async def _pause(self, job_type: str, paused: str) -> None:
+        arguments = {"job_type": job_type, "paused": paused}
+        await self._pipeline.send(self._scripts["pause"].command(self._keys.tag, arguments))
+
+
+def _write(known: Announcement) -> bytes:
+    return msgspec.json.encode(
+        {
+            "job_type": known.job_type,
+            "digest": known.digest,
+            "distribution": known.distribution,
+            "version": known.version,
+            "title": known.title,
+            "description": known.description,
+            "payload_schema": known.payload_schema,
+            "result_schema": known.result_schema,
+            "examples": list(known.examples),
+            "options": dict(known.options),
+        }
+    )
+
+
+def _read(text: bytes) -> Announcement | None:
+    """Read an announcement; None if it is damaged."""
+    at, _, body = text.partition(b" ")
+    try:
+        fields: dict[str, Any] = msgspec.json.decode(body, type=dict[str, Any])
+        fields["examples"] = tuple(fields.get("examples") or ())
+        return Announcement(**fields, seen_at=moment(at))
+    except (msgspec.MsgspecError, TypeError, ValueError):
+        return None

@@ -1,0 +1,95 @@
+"""Follow what happens in the store: the messages that the scripts publish, for observers.
+
+A message may be missed, so a follower that was cut off is given GAP when it is back: then it reads the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from enum import Enum
+
+import structlog
+from pydantic import ValidationError
+from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
+from redis.exceptions import RedisError
+
+from emp_core.messages import JobAvailableMessage, JobUpdateMessage, WorkerStatusMessage, parse_message
+from emp_core.store.keys import Keys
+
+RECONNECT_FIRST = 0.05
+RECONNECT_LAST = 2.0
+
+_log = structlog.get_logger()
+
+
+class Gap(Enum):
+    """What a follower is given where messages may be missing."""
+
+    GAP = "gap"
+
+
+GAP = Gap.GAP
+
+Event = JobAvailableMessage | JobUpdateMessage | WorkerStatusMessage | Gap
+
+
+class Feed:
+    """The publications of one partition. One subscription serves any number of listeners in a process."""
+
+    def __init__(self, connect: Callable[[], Redis], keys: Keys) -> None:
+        self._connect = connect
+        self._keys = keys
+
+    @asynccontextmanager
+    async def subscribe(
+        self, *, jobs: bool = True, workers: bool = True, available: bool = False
+    ) -> AsyncIterator[AsyncIterator[Event]]:
+        """Subscribe, and give the events as they come; the first one is GAP, when the subscription stands.
+
+        A lost connection never ends the iteration: it is made anew for as long as it takes.
+        """
+        wanted = {"updates": jobs, "workers": workers, "available": available}
+        channels = [self._keys("feed", name) for name, is_wanted in wanted.items() if is_wanted]
+        client = self._connect()
+        events = self._events(client, channels)
+        try:
+            yield events
+        finally:
+            await events.aclose()
+            await client.aclose()
+
+    async def _events(self, client: Redis, channels: list[str]) -> AsyncGenerator[Event]:
+        pause = RECONNECT_FIRST
+        while True:
+            try:
+                async with client.pubsub() as subscription:
+                    await subscription.subscribe(*channels)
+                    async for event in _read(subscription, len(channels)):
+                        pause = RECONNECT_FIRST
+                        yield event
+            except (RedisError, OSError, TimeoutError) as error:
+                _log.warning("feed lost", error=str(error), again_in_seconds=pause)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, RECONNECT_LAST)
+
+
+async def _read(subscription: PubSub, channels: int) -> AsyncIterator[Event]:
+    """Give a subscription's events; one more subscribe event than channels means that redis-py reconnected."""
+    confirmed = 0
+    while True:
+        received = await subscription.get_message(timeout=None)
+        if received is None:
+            continue
+        if received["type"] == "subscribe":
+            confirmed += 1
+            if confirmed >= channels:
+                yield GAP
+        elif received["type"] == "message":
+            for line in received["data"].splitlines():
+                try:
+                    yield parse_message(line)
+                except ValidationError as error:
+                    _log.warning("message not read", error=str(error))

@@ -1,0 +1,304 @@
+"""The verbs that move jobs. Each takes a batch, calls the script of its name and answers one reply per item."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+
+from emp_core.ids import JobId, WorkerId
+from emp_core.jobs import (
+    Cancelled,
+    ClaimedJob,
+    Completed,
+    Failed,
+    Idempotency,
+    JobState,
+    Outcome,
+    Released,
+    Report,
+    Retry,
+    Started,
+    Submission,
+)
+from emp_core.store.batching import BYTES_PER_CALL, ITEMS_PER_CALL, Gatherer, Pipeline, split, weight
+from emp_core.store.keys import Keys
+from emp_core.store.records import CLAIMED_FIELDS, milliseconds, read_claimed, unix_milliseconds, write_backoff
+from emp_core.store.scripts import Arg, Scripts
+
+WAITING_LIMIT = 1_000_000
+LOG_LINES_KEPT = 10_000
+SWEPT_PER_CALL = 100
+SWEEP_PAUSE = timedelta(seconds=0.9)
+SWEEP_GAP = timedelta(seconds=3)
+
+
+class SubmitWord(StrEnum):
+    """What became of a submission."""
+
+    OK = "OK"
+    REPEAT = "REPEAT"
+    EXISTS = "EXISTS"
+    KEY_REUSED = "KEY_REUSED"
+    FULL = "FULL"
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """The answer to a submission; with REPEAT, id and state are those of the first job (None: it is gone)."""
+
+    word: SubmitWord
+    job_id: JobId
+    state: JobState | None
+
+
+class CancelWord(StrEnum):
+    """What became of a wish to cancel: done, asked of its worker, too late, or no such job."""
+
+    CANCELLED = "CANCELLED"
+    ASKED = "ASKED"
+    FINAL = "FINAL"
+    NOT_FOUND = "NOT_FOUND"
+
+
+class ReviveWord(StrEnum):
+    """What became of a wish to revive."""
+
+    OK = "OK"
+    CONFLICT = "CONFLICT"
+    NOT_FOUND = "NOT_FOUND"
+
+
+class Reply(StrEnum):
+    """The answer to a holder's write: done, or refused because the claim is no longer its own, or no such job."""
+
+    OK = "OK"
+    LEASE_LOST = "LEASE_LOST"
+    NOT_FOUND = "NOT_FOUND"
+
+
+class ClaimWord(StrEnum):
+    """Whether a claim was served; all but OK took nothing."""
+
+    OK = "OK"
+    LOST = "LOST"
+    LATE = "LATE"
+    DRAINING = "DRAINING"
+    OLD = "OLD"
+
+
+@dataclass(frozen=True, slots=True)
+class CancelAsk:
+    """A wish to call a job off: who, and why."""
+
+    job_id: JobId
+    by: str
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The answer to a claim: the jobs, when the next scheduled job is due, and whether claimable jobs stayed behind."""
+
+    word: ClaimWord
+    jobs: tuple[ClaimedJob, ...]
+    next_due: timedelta | None
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Duties:
+    """What a sweep found due. Nothing is, when it was another process's turn."""
+
+    promote: bool
+    expire: bool
+    recover: bool
+    retain: bool
+
+
+class JobStore:
+    """The jobs of one partition. Every call may raise StoreUnavailable or StoreFull; repeating it is then safe."""
+
+    def __init__(self, pipeline: Pipeline, scripts: Scripts, keys: Keys) -> None:
+        self._pipeline = pipeline
+        self._scripts = scripts
+        self._keys = keys
+        self._submissions = Gatherer(self._submit)
+
+    async def _call(self, verb: str, items: Sequence[Sequence[Arg]] = (), **arguments: Arg) -> list[Any]:
+        """Run a verb's script over all items, in as many calls as their number and size ask for; replies end to end."""
+        runs = split(items, weight) if items else [()]
+        replies = await asyncio.gather(*(self._call_once(verb, run, **arguments) for run in runs))
+        return [word for reply in replies for word in reply]
+
+    async def _call_once(self, verb: str, items: Sequence[Sequence[Arg]] = (), **arguments: Arg) -> list[Any]:
+        reply = await self._pipeline.send(self._scripts[verb].command(self._keys.tag, arguments, items))
+        return reply if isinstance(reply, list) else [reply]
+
+    async def _words(self, verb: str, items: Sequence[Sequence[Arg]], **arguments: Arg) -> list[str]:
+        return [word.decode() for word in await self._call(verb, items, **arguments)] if items else []
+
+    # What clients ask for.
+
+    async def submit(self, submissions: Sequence[Submission]) -> list[Submitted]:
+        """Store new jobs and wake workers. Calls made in the same event-loop tick share a round trip."""
+        return await self._submissions.add(submissions)
+
+    async def _submit(self, submissions: Sequence[Submission]) -> list[Submitted]:
+        items = [_submission_item(submission) for submission in submissions]
+        words = await self._words("submit", items, waiting_limit=WAITING_LIMIT)
+        return [
+            Submitted(SubmitWord(words[at]), JobId(words[at + 1]), JobState(words[at + 2]) if words[at + 2] else None)
+            for at in range(0, len(words), 3)
+        ]
+
+    async def cancel(self, asks: Sequence[CancelAsk]) -> list[CancelWord]:
+        """Call jobs off: at once if nobody holds them, else by asking the holder."""
+        items = [(ask.job_id, "", ask.by, ask.why) for ask in asks]
+        return [CancelWord(word) for word in await self._words("cancel", items, worker="")]
+
+    async def revive(self, job_ids: Sequence[JobId]) -> list[ReviveWord]:
+        """Let failed or cancelled jobs run again in a new round."""
+        return [ReviveWord(word) for word in await self._words("revive", [(job_id,) for job_id in job_ids])]
+
+    # What workers do.
+
+    async def claim(self, worker: WorkerId, number: int, rooms: Mapping[str, int], total: int) -> Claim:
+        """Take the most urgent waiting jobs of some types.
+
+        Args:
+            worker: who claims; it needs a lease.
+            number: the claim's number, higher than the last answered one; the same number again gives the same jobs.
+            rooms: the most jobs to take of each job type.
+            total: the most jobs to take in all (at most 200 are given).
+        """
+        reply = await self._call_once(
+            "claim",
+            list(rooms.items()),
+            worker=worker,
+            number=number,
+            total=min(total, ITEMS_PER_CALL),
+            nonce=secrets.token_hex(4),
+            byte_limit=BYTES_PER_CALL,
+        )
+        due = int(reply[1])
+        jobs = tuple(read_claimed(reply[at : at + CLAIMED_FIELDS]) for at in range(3, len(reply), CLAIMED_FIELDS))
+        next_due = timedelta(milliseconds=due) if due >= 0 else None
+        return Claim(ClaimWord(reply[0].decode()), jobs, next_due, more=reply[2] == b"1")
+
+    async def start(self, worker: WorkerId, started: Sequence[Started]) -> list[Reply]:
+        """Move claimed jobs to in_progress."""
+        return await self._write("start", worker, [(job.job_id, job.token) for job in started])
+
+    async def report(self, worker: WorkerId, reports: Sequence[Report]) -> list[Reply]:
+        """Keep progress, messages and log lines of running jobs."""
+        items = [
+            (
+                report.job_id,
+                report.token,
+                "" if report.fraction is None else repr(report.fraction),
+                "" if report.message is None else report.message,
+                b"\n".join(report.log),
+            )
+            for report in reports
+        ]
+        return await self._write("report", worker, items, log_cap=LOG_LINES_KEPT)
+
+    async def complete(self, worker: WorkerId, outcomes: Sequence[Completed]) -> list[Reply]:
+        """Move jobs to completed and store their results."""
+        return await self._write("complete", worker, [(done.job_id, done.token, done.result) for done in outcomes])
+
+    async def fail(self, worker: WorkerId, outcomes: Sequence[Failed]) -> list[Reply]:
+        """Move jobs to failed and store why."""
+        return await self._write("fail", worker, [(end.job_id, end.token, end.reason, end.error) for end in outcomes])
+
+    async def retry(self, worker: WorkerId, outcomes: Sequence[Retry]) -> list[Reply]:
+        """Move jobs to scheduled, to be tried again after their delays."""
+        items = [(end.job_id, end.token, end.reason, end.error, milliseconds(end.delay)) for end in outcomes]
+        return await self._write("retry", worker, items)
+
+    async def release(self, worker: WorkerId, outcomes: Sequence[Released]) -> list[Reply]:
+        """Give jobs back, their attempts uncharged."""
+        items = [(end.job_id, end.token, milliseconds(end.delay)) for end in outcomes]
+        return await self._write("release", worker, items)
+
+    async def confirm_cancel(self, worker: WorkerId, outcomes: Sequence[Cancelled]) -> list[Reply]:
+        """Move jobs to cancelled whose handlers have stopped because somebody asked."""
+        return await self._write("cancel", worker, [(end.job_id, end.token, "", "") for end in outcomes])
+
+    async def settle(self, worker: WorkerId, outcomes: Sequence[Outcome]) -> list[Reply]:
+        """Store outcomes of any kind in one round trip; one reply per outcome, in order."""
+        answers = await asyncio.gather(
+            self.complete(worker, [end for end in outcomes if isinstance(end, Completed)]),
+            self.fail(worker, [end for end in outcomes if isinstance(end, Failed)]),
+            self.retry(worker, [end for end in outcomes if isinstance(end, Retry)]),
+            self.release(worker, [end for end in outcomes if isinstance(end, Released)]),
+            self.confirm_cancel(worker, [end for end in outcomes if isinstance(end, Cancelled)]),
+        )
+        kinds = (Completed, Failed, Retry, Released, Cancelled)
+        replies = {kind: iter(words) for kind, words in zip(kinds, answers, strict=True)}
+        return [next(replies[type(outcome)]) for outcome in outcomes]
+
+    async def _write(
+        self, verb: str, worker: WorkerId, items: Sequence[Sequence[Arg]], **arguments: Arg
+    ) -> list[Reply]:
+        return [Reply(word) for word in await self._words(verb, items, worker=worker, **arguments)]
+
+    # The janitor's duties, each bounded: at its limit it is called again.
+
+    async def sweep(self) -> Duties:
+        """Take a turn as the janitor, if nobody else has had one just now."""
+        pause, gap = milliseconds(SWEEP_PAUSE), milliseconds(SWEEP_GAP)
+        _, promote, expire, recover, retain = await self._call("sweep", pause=pause, gap=gap)
+        return Duties(bool(promote), bool(expire), bool(recover), bool(retain))
+
+    async def promote(self) -> bool:
+        """Move due jobs into their waiting lines; True if there may be more."""
+        return bool((await self._call("promote", limit=SWEPT_PER_CALL))[0] >= SWEPT_PER_CALL)
+
+    async def expire(self) -> bool:
+        """Fail jobs that waited too long; True if there may be more."""
+        return bool((await self._call("expire", limit=SWEPT_PER_CALL))[0] >= SWEPT_PER_CALL)
+
+    async def recover(self) -> bool:
+        """Take jobs from lost workers; True if there may be more."""
+        _, more = await self._call("recover", limit=SWEPT_PER_CALL)
+        return bool(more)
+
+    async def retain(self) -> bool:
+        """Delete jobs whose retention is over; True if there may be more."""
+        return bool((await self._call("retain", limit=SWEPT_PER_CALL))[0] >= SWEPT_PER_CALL)
+
+
+def _submission_item(job: Submission) -> tuple[Arg, ...]:
+    """Give a submission's fields in the order of submit.lua's header."""
+    idempotency = job.idempotency
+    return (
+        job.job_id,
+        job.job_type,
+        job.payload,
+        job.priority,
+        unix_milliseconds(job.run_at),
+        milliseconds(job.delay),
+        milliseconds(job.expires_in),
+        milliseconds(job.timeout),
+        milliseconds(job.progress_timeout),
+        job.max_attempts,
+        write_backoff(job.backoff),
+        milliseconds(job.retention),
+        "\n".join(job.tags),
+        job.schema_digest,
+        _idempotency_key(idempotency) if idempotency else "",
+        idempotency.digest if idempotency else "",
+    )
+
+
+def _idempotency_key(idempotency: Idempotency) -> str:
+    """Name the key of a submission's idempotency; the client's own key is digested, since it may hold anything."""
+    digest = hashlib.blake2s(idempotency.key.encode(), digest_size=16).hexdigest()
+    return f"{idempotency.scope}:{digest}"

@@ -1,0 +1,17 @@
+-- announce: make job types known, and forget those that nobody announced for a long time.
+-- KEYS  tag
+-- ARGV  keep_for
+-- ITEM  field announcement
+-- REPLY OK
+-- FLAGS
+-- The tag is the namespace's, not a partition's. A value is the Unix milliseconds of the last announcement, a space and JSON.
+local known = call('HGETALL', T .. ':types')
+for i = 1, #known, 2 do
+  local seen = tonumber(string.match(known[i + 1], '^%d+'))
+  if not seen or NOW - seen > tonumber(keep_for) then call('HDEL', T .. ':types', known[i]) end
+end
+for i = 1, ITEMS do
+  local field, announcement = item(i)
+  call('HSET', T .. ':types', field, int(NOW) .. ' ' .. announcement)
+end
+return 'OK'

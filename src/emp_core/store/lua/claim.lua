@@ -1,0 +1,131 @@
+-- claim: give a worker the most urgent waiting jobs of the types it has room for.
+-- KEYS  tag
+-- ARGV  worker number total nonce byte_limit
+-- ITEM  job_type room
+-- REPLY word; milliseconds until the next scheduled job is due, or -1; 1 if claimable jobs stay behind; then 14 words per
+-- REPLY job: id type payload token attempt max_attempts priority losses digest refusals timeout progress_timeout backoff created_at
+-- FLAGS allow-oom
+-- Words: OK; LOST (no lease: register under a new id), LATE (the lease is overdue: renew first), DRAINING, OLD (a lower
+-- number than the last one): these take nothing. The last number again is answered with the same jobs: an answer that was
+-- lost must not strand them with a worker that does not know them.
+local worker_key = T .. ':worker:' .. worker
+local lease = call('ZSCORE', T .. ':workers', worker)
+local known = call('HMGET', worker_key, 'lost', 'draining', 'claim', 'claim_ids')
+if not lease or known[1] then return {'LOST', '-1', '0'} end
+local last = tonumber(known[3]) or 0
+if tonumber(number) < last then return {'OLD', '-1', '0'} end
+
+local reply = {'OK', '-1', '0'}
+local function give(job, payload)
+  reply[#reply + 1] = job.id
+  reply[#reply + 1] = job.type
+  reply[#reply + 1] = payload
+  reply[#reply + 1] = job.token
+  reply[#reply + 1] = job.attempt
+  reply[#reply + 1] = job.max_attempts
+  reply[#reply + 1] = job.priority
+  reply[#reply + 1] = job.losses or '0'
+  reply[#reply + 1] = job.digest or ''
+  reply[#reply + 1] = job.refusals or '0'
+  reply[#reply + 1] = job.timeout or ''
+  reply[#reply + 1] = job.progress_timeout or ''
+  reply[#reply + 1] = job.backoff or ''
+  reply[#reply + 1] = job.created_at
+end
+
+if tonumber(number) == last then
+  for id in string.gmatch(known[4] or '', '%S+') do
+    local job = load(id)
+    if job and job.worker == worker and job.state == 'claimed' then give(job, call('GET', T .. ':payload:' .. id)) end
+  end
+  return reply
+end
+if known[2] then return {'DRAINING', '-1', '0'} end
+if tonumber(lease) < NOW then return {'LATE', '-1', '0'} end
+
+-- One cursor per type over the head of its waiting line; the most urgent head of all is taken next.
+local lines = {}
+local step = ITEMS > 4 and math.ceil(tonumber(total) / ITEMS) + 8 or tonumber(total)
+local function refill(line)
+  line.heads = call('ZRANGE', line.key, line.seen, line.seen + step - 1, 'WITHSCORES')
+  line.seen = line.seen + #line.heads / 2
+  line.at = 1
+end
+for i = 1, ITEMS do
+  local job_type, room = item(i)
+  if not is_paused(job_type) then
+    local line = {type = job_type, room = tonumber(room), key = T .. ':pending:' .. job_type, seen = 0}
+    refill(line)
+    if #line.heads > 0 then lines[#lines + 1] = line end
+  end
+end
+local function most_urgent()
+  local best, best_score
+  for _, line in ipairs(lines) do
+    if line.room > 0 and line.at > #line.heads and line.seen > 0 and #line.heads > 0 then refill(line) end
+    local head = line.room > 0 and line.heads[line.at]
+    if head then
+      local score = tonumber(line.heads[line.at + 1])
+      if not best or score < best_score then best, best_score = line, score end
+    end
+  end
+  return best
+end
+
+local taken, bytes, ids = 0, 0, {}
+local examined, bound = 0, tonumber(total) + 100
+while taken < tonumber(total) and examined < bound do
+  local line = most_urgent()
+  if not line then break end
+  local id = line.heads[line.at]
+  local job, why = load(id)
+  examined = examined + 1
+  local payload = job and call('GET', T .. ':payload:' .. id)
+  if not job or job.state ~= 'pending' or job.type ~= line.type or not payload then
+    set_aside(line.key, id, why or (job and not payload and 'the payload is gone') or 'not a pending job of this type')
+    line.seen = line.seen - 1
+  elseif job.expires_at and tonumber(job.expires_at) <= NOW then
+    zrem(line.key, id)
+    expire_job(job)
+  else
+    bytes = bytes + #payload
+    if taken > 0 and bytes > tonumber(byte_limit) then break end
+    taken = taken + 1
+    line.room = line.room - 1
+    ids[taken] = id
+    local serial = tonumber(string.match(job.token or '0', '^%d+')) + 1
+    job.token = int(serial) .. '-' .. nonce
+    job.attempt = int(job.attempt + 1)
+    job.worker, job.progress, job.message = worker, nil, nil
+    call('HSET', T .. ':job:' .. id, 'state', 'claimed', 'worker', worker, 'token', job.token, 'attempt', job.attempt,
+      'claimed_at', int(NOW))
+    zrem(line.key, id)
+    if job.expires_at then
+      zrem(T .. ':expiring', id)
+      call('HDEL', T .. ':job:' .. id, 'expires_at')
+    end
+    zadd(T .. ':running', int(NOW), id)
+    sadd(T .. ':held:' .. worker, id)
+    move(job, 'claimed')
+    tally_duration('wait', job.type, NOW - math.max(tonumber(job.created_at), tonumber(job.run_at) or 0))
+    update(job, 'claimed')
+    give(job, payload)
+    if taken == 1 and call('EXISTS', T .. ':held:' .. worker) == 0 then announce_worker(worker, 'busy', job) end
+  end
+  line.at = line.at + 2
+end
+call('HSET', worker_key, 'claim', number, 'claim_ids', table.concat(ids, ' '))
+write('ZREM', zrems)
+zrems = {}
+-- A claim that leaves claimable jobs behind rings for the next worker; one that took nothing never rings.
+for i = 1, ITEMS do
+  local job_type = item(i)
+  if call('EXISTS', T .. ':pending:' .. job_type) == 1 and not is_paused(job_type) then
+    reply[3] = '1'
+    if taken > 0 then ring(job_type) end
+  end
+end
+local next_due = call('ZRANGE', T .. ':scheduled', 0, 0, 'WITHSCORES')
+if next_due[2] then reply[2] = int(math.max(0, tonumber(next_due[2]) - NOW)) end
+commit()
+return reply

@@ -1,0 +1,18 @@
+-- fail: end jobs without a result.
+-- KEYS  tag
+-- ARGV  worker
+-- ITEM  id token reason error
+-- REPLY one word per item: OK, LEASE_LOST or NOT_FOUND
+-- FLAGS allow-oom
+local reply = {}
+for i = 1, ITEMS do
+  local id, token, reason, error = item(i)
+  local job, word = held(id, token, worker, 'fail')
+  if job then
+    let_go(job)
+    if not honour_cancel(job, 'fail') then finish_with_error(job, 'failed', 'fail', reason, error) end
+  end
+  reply[i] = word or 'OK'
+end
+commit(worker)
+return reply

@@ -1,0 +1,241 @@
+-- What every verb shares. KEYS[1] is the tag of the partition: all its keys begin with it and live in one slot.
+-- Hash fields of a job are written at once; entries of indexes, counters, rings and publications are collected and
+-- written once by commit(), so a batch costs one command per index and not one per job.
+local T = KEYS[1]
+local call, floor = redis.call, math.floor
+local DAY, LEASE = 86400000, 15000
+local SEQUENCE_ROOM = 4398046511104 -- 2^42: the score of a waiting job is (1000 - priority) * 2^42 + sequence, below 2^53
+local RETENTION = {completed = DAY, failed = 7 * DAY, cancelled = 7 * DAY}
+local LOSSES_UNTIL_POISONED = 3
+
+local function now()
+  local t = call('TIME')
+  return tonumber(t[1]) * 1000 + floor(tonumber(t[2]) / 1000)
+end
+local NOW = now()
+local STAMP = string.format('%.3f', NOW / 1000)
+
+-- Scores and times must not pass tostring(): it rounds to 14 digits.
+local function int(n) return string.format('%.0f', n) end
+
+local function quote(text)
+  if not text or text == '' then return '""' end
+  return cjson.encode(text)
+end
+
+-- Index writes of this call: key -> list of arguments.
+local zadds, zrems, sadds, srems = {}, {}, {}, {}
+local function zadd(key, score, member)
+  local list = zadds[key]
+  if not list then list = {}; zadds[key] = list end
+  list[#list + 1] = score
+  list[#list + 1] = member
+end
+local function remember(batch, key, member)
+  local list = batch[key]
+  if not list then list = {}; batch[key] = list end
+  list[#list + 1] = member
+end
+local function zrem(key, member) remember(zrems, key, member) end
+local function sadd(key, member) remember(sadds, key, member) end
+local function srem(key, member) remember(srems, key, member) end
+
+local function write(command, batch)
+  for key, list in pairs(batch) do
+    for from = 1, #list, 1000 do call(command, key, unpack(list, from, math.min(from + 999, #list))) end
+  end
+end
+
+-- Counters: jobs by live state and type, and totals that only grow.
+local counts, tallies = {}, {}
+local function count(name, job_type, n)
+  local field = name .. ':' .. job_type
+  counts[field] = (counts[field] or 0) + n
+end
+-- What happened in this minute, for throughput and durations.
+local function tally(name, job_type)
+  local field = name .. ':' .. job_type
+  tallies[field] = (tallies[field] or 0) + 1
+end
+-- Durations are counted in buckets of powers of two: bucket b holds those below 2^b milliseconds.
+local function tally_duration(name, job_type, milliseconds)
+  local bucket, bound = 0, 1
+  while milliseconds >= bound and bucket < 32 do bucket, bound = bucket + 1, bound * 2 end
+  tally(name .. ':' .. bucket, job_type)
+end
+
+local updates, available, workers = {}, {}, {}
+local function update(job, state)
+  updates[#updates + 1] = '{"job_id":"' .. job.id .. '","type":"job_update","timestamp":' .. STAMP .. ',"status":"' .. state
+    .. '","progress":' .. (job.progress or '0.0') .. ',"message":' .. quote(job.message) .. '}'
+end
+local function announce_available(job, payload)
+  if #payload > 4096 then payload = '' end
+  available[#available + 1] = '{"job_id":"' .. job.id .. '","type":"job_available","timestamp":' .. STAMP .. ',"job_type":"'
+    .. job.type .. '","priority":' .. job.priority .. ',"job_request_payload":' .. quote(payload) .. '}'
+end
+local function announce_worker(worker, status, job)
+  workers[#workers + 1] = '{"worker_id":"' .. worker .. '","type":"worker_status","timestamp":' .. STAMP .. ',"status":"'
+    .. status .. '","job_id":' .. (job and '"' .. job.id .. '"' or 'null')
+    .. ',"job_type":' .. (job and '"' .. job.type .. '"' or 'null') .. '}'
+end
+
+-- The doorbell of a type holds at most one token; a paused type is not rung. The token's time to live only cleans up
+-- after types that no worker serves: a worker claims before it waits, so an expired token is not missed.
+local rings = {}
+local function ring(job_type) rings[job_type] = true end
+local function ring_bell(key)
+  if call('LLEN', key) == 0 then
+    call('RPUSH', key, '1')
+    call('PEXPIRE', key, DAY)
+  end
+end
+local function is_paused(job_type) return call('SISMEMBER', T .. ':paused', job_type) == 1 end
+
+-- With a worker: one that has nothing left is announced as idle.
+local function commit(worker)
+  write('ZREM', zrems)
+  write('ZADD', zadds)
+  write('SREM', srems)
+  write('SADD', sadds)
+  if worker and call('EXISTS', T .. ':held:' .. worker) == 0 then announce_worker(worker, 'idle') end
+  for field, n in pairs(counts) do
+    if n ~= 0 then call('HINCRBY', T .. ':counts', field, n) end
+  end
+  if next(tallies) then
+    local key = T .. ':minute:' .. int(floor(NOW / 60000))
+    for field, n in pairs(tallies) do call('HINCRBY', key, field, n) end
+    call('PEXPIRE', key, DAY)
+  end
+  for job_type in pairs(rings) do
+    if not is_paused(job_type) then ring_bell(T .. ':wake:' .. job_type) end
+  end
+  if #available > 0 then call('PUBLISH', T .. ':feed:available', table.concat(available, '\n')) end
+  if #updates > 0 then call('PUBLISH', T .. ':feed:updates', table.concat(updates, '\n')) end
+  if #workers > 0 then call('PUBLISH', T .. ':feed:workers', table.concat(workers, '\n')) end
+end
+
+-- A job's small fields by name; nil where there is no readable job record under this id.
+local function load(id)
+  local flat = redis.pcall('HGETALL', T .. ':job:' .. id)
+  if flat.err or #flat == 0 then return nil, flat.err end
+  local job = {id = id}
+  for i = 1, #flat, 2 do job[flat[i]] = flat[i + 1] end
+  if not (job.state and job.type and job.priority and tonumber(job.seq) and tonumber(job.attempt)) then
+    return nil, 'fields are missing'
+  end
+  return job
+end
+
+-- A record that cannot be read must not stop a sweep or a claim: it leaves its index and waits for `emp doctor`.
+local function set_aside(index, id, why)
+  call('ZREM', index, id)
+  call('LPUSH', T .. ':broken', '{"id":' .. quote(id) .. ',"index":' .. quote(index) .. ',"why":' .. quote(why or 'no record')
+    .. ',"at":' .. STAMP .. '}')
+  call('LTRIM', T .. ':broken', 0, 999)
+end
+
+local function is_running(job) return job.state == 'claimed' or job.state == 'in_progress' end
+
+local function move(job, state)
+  count(job.state, job.type, -1)
+  count(state, job.type, 1)
+  job.state = state
+end
+
+local function score_of(job) return int((1000 - job.priority) * SEQUENCE_ROOM + job.seq) end
+
+-- Put a job that is in no index into its waiting line.
+local function enter_line(job)
+  zadd(T .. ':pending:' .. job.type, score_of(job), job.id)
+  ring(job.type)
+  local key = T .. ':payload:' .. job.id
+  announce_available(job, call('STRLEN', key) <= 4096 and call('GET', key) or '')
+  update(job, 'pending')
+end
+
+local function wait_until(job, due)
+  zadd(T .. ':scheduled', int(due), job.id)
+  call('HSET', T .. ':job:' .. job.id, 'run_at', int(due))
+  update(job, 'scheduled')
+end
+
+-- Keep the record of an attempt that ended while the job goes on (the last one stands in the job itself).
+-- `error` is JSON text and is spliced in as it came.
+local function keep_attempt(job, outcome, reason, error)
+  local key = T .. ':attempts:' .. job.id
+  call('RPUSH', key, '{"attempt":' .. job.attempt .. ',"round":' .. (job.round or '1') .. ',"worker_id":"' .. (job.worker or '')
+    .. '","claimed_at":' .. (job.claimed_at or 'null') .. ',"started_at":' .. (job.started_at or 'null')
+    .. ',"ended_at":' .. (job.finished_at or int(NOW)) .. ',"outcome":"' .. outcome
+    .. '","reason":' .. quote(reason) .. ',"error":' .. (error or 'null') .. '}')
+  call('LTRIM', key, -100, -1)
+end
+
+-- Take a running job out of its worker's hands; the caller says where it goes.
+local function let_go(job)
+  zrem(T .. ':running', job.id)
+  srem(T .. ':held:' .. job.worker, job.id)
+  if job.cancel_at then call('SREM', T .. ':asked:' .. job.worker, job.id) end
+end
+
+local function forget_attempt(job)
+  call('HDEL', T .. ':job:' .. job.id, 'worker', 'claimed_at', 'started_at', 'progress', 'message')
+  job.progress, job.message = nil, nil
+end
+
+-- Give a job its final state. Whoever calls has taken it out of the index of its old state.
+local function finish(job, state, verb, reason)
+  if state == 'completed' then job.progress = '1.0' end
+  local fields = {'state', state, 'finished_at', int(NOW), 'settled', verb, 'progress', job.progress or '0.0'}
+  if reason then fields[#fields + 1] = 'reason'; fields[#fields + 1] = reason end
+  call('HSET', T .. ':job:' .. job.id, unpack(fields))
+  zadd(T .. ':finished:' .. state, int(NOW), job.id)
+  zadd(T .. ':finished:' .. state .. ':' .. job.type, int(NOW), job.id)
+  local retention = tonumber(job.retention) or RETENTION[state]
+  zadd(T .. ':retained', int(NOW + retention), job.id)
+  -- A time to live runs no script, so it is only the backstop, a day after the janitor's turn.
+  local backstop = int(retention + DAY)
+  call('PEXPIRE', T .. ':job:' .. job.id, backstop)
+  call('PEXPIRE', T .. ':payload:' .. job.id, backstop)
+  if tonumber(job.attempt) > 1 or job.round or job.losses or job.releases or job.refusals then
+    call('PEXPIRE', T .. ':attempts:' .. job.id, backstop)
+  end
+  if job.logged then call('PEXPIRE', T .. ':log:' .. job.id, backstop) end
+  count(job.state, job.type, -1)
+  count(state, job.type, 1)
+  tally(state, job.type)
+  if job.started_at then tally_duration('run', job.type, NOW - job.started_at) end
+  update(job, state)
+  job.state = state
+  return backstop
+end
+
+local function finish_with_error(job, state, verb, reason, error)
+  local backstop = finish(job, state, verb, reason)
+  if error and error ~= '' then call('SET', T .. ':error:' .. job.id, error, 'PX', backstop) end
+end
+
+local function expire_job(job)
+  zrem(T .. ':expiring', job.id)
+  finish_with_error(job, 'failed', 'expire', 'expired', '{"message":"no worker claimed it before it expired"}')
+end
+
+-- The job of (id, token) if this worker holds it; else nil and the word to answer. The same finish twice is OK: a client
+-- that timed out cannot know whether its call ran.
+local function held(id, token, worker, verb)
+  local job = load(id)
+  if not job then return nil, 'NOT_FOUND' end
+  if job.token == token then
+    if is_running(job) and job.worker == worker then return job end
+    if job.settled == verb and not is_running(job) then return nil, 'OK' end
+  end
+  count('refused', job.type, 1)
+  return nil, 'LEASE_LOST'
+end
+
+-- A cancel request wins over whatever would make the job run again.
+local function honour_cancel(job, verb)
+  if not job.cancel_at then return false end
+  finish(job, 'cancelled', verb)
+  return true
+end

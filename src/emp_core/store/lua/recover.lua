@@ -1,0 +1,66 @@
+-- recover: take the jobs of workers whose lease is over or whose death was reported; they run again or fail.
+-- KEYS  tag
+-- ARGV  limit
+-- REPLY how many jobs were taken; 1 if there is more to do, else 0
+-- FLAGS allow-oom
+-- A worker is first marked lost, so that its own calls are refused from then on, and forgotten only when it holds nothing.
+local hold_until = tonumber(call('HGET', T .. ':sweep', 'hold_until')) or 0
+local late = call('ZRANGEBYSCORE', T .. ':workers', '-inf', int(NOW), 'LIMIT', 0, 100)
+local budget, more = tonumber(limit), 0
+
+local function recover_job(job, why)
+  let_go(job)
+  job.losses = int((tonumber(job.losses) or 0) + 1)
+  call('HSET', T .. ':job:' .. job.id, 'losses', job.losses)
+  count('lost', job.type, 1)
+  local error = '{"message":' .. quote('its worker was lost: ' .. why) .. '}'
+  if honour_cancel(job, 'recover') then return end
+  if tonumber(job.losses) >= LOSSES_UNTIL_POISONED then
+    finish_with_error(job, 'failed', 'recover', 'poisoned', error)
+  elseif tonumber(job.attempt) >= tonumber(job.max_attempts) then
+    finish_with_error(job, 'failed', 'recover', 'worker_lost', error)
+  else
+    keep_attempt(job, 'lost', 'worker_lost', error)
+    call('HSET', T .. ':job:' .. job.id, 'state', 'pending', 'settled', 'recover')
+    forget_attempt(job)
+    move(job, 'pending')
+    enter_line(job)
+  end
+end
+
+local taken = 0
+for _, worker in ipairs(late) do
+  local key = T .. ':worker:' .. worker
+  local lost = call('HGET', key, 'lost')
+  if lost or NOW >= hold_until then
+    if not lost then
+      lost = 'no sign of life for a lease'
+      call('HSET', key, 'lost', lost)
+      announce_worker(worker, 'lost')
+    end
+    -- Marked lost, it is overdue for good: the order of the set then never hides it.
+    call('ZADD', T .. ':workers', 0, worker)
+    local ids = budget > 0 and call('SRANDMEMBER', T .. ':held:' .. worker, budget) or {}
+    for _, id in ipairs(ids) do
+      local job = load(id)
+      if job and is_running(job) and job.worker == worker then recover_job(job, lost) else
+        srem(T .. ':held:' .. worker, id)
+        if not job then zrem(T .. ':running', id) end
+      end
+    end
+    taken, budget = taken + #ids, budget - #ids
+    if call('SCARD', T .. ':held:' .. worker) > #ids then
+      more = 1
+    else
+      local facts = call('HMGET', key, 'info', 'started_at')
+      call('LPUSH', T .. ':lost', '{"worker_id":"' .. worker .. '","status":"lost","reason":' .. quote(lost) .. ',"at":'
+        .. int(NOW) .. ',"started_at":' .. (facts[2] or 'null') .. ',"info":' .. (facts[1] or '{}') .. '}')
+      call('LTRIM', T .. ':lost', 0, 99)
+      call('ZREM', T .. ':workers', worker)
+      call('DEL', key, T .. ':asked:' .. worker, T .. ':bell:' .. worker)
+    end
+  end
+end
+if #late == 100 then more = 1 end
+commit()
+return {taken, more}

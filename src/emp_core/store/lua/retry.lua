@@ -1,0 +1,25 @@
+-- retry: end attempts that failed and schedule the next ones.
+-- KEYS  tag
+-- ARGV  worker
+-- ITEM  id token reason error delay
+-- REPLY one word per item: OK, LEASE_LOST or NOT_FOUND
+-- FLAGS allow-oom
+local reply = {}
+for i = 1, ITEMS do
+  local id, token, reason, error, delay = item(i)
+  local job, word = held(id, token, worker, 'retry')
+  if job then
+    let_go(job)
+    if not honour_cancel(job, 'retry') then
+      keep_attempt(job, 'retry', reason, error)
+      call('HSET', T .. ':job:' .. id, 'state', 'scheduled', 'settled', 'retry')
+      forget_attempt(job)
+      move(job, 'scheduled')
+      count('retried', job.type, 1)
+      wait_until(job, NOW + tonumber(delay))
+    end
+  end
+  reply[i] = word or 'OK'
+end
+commit(worker)
+return reply

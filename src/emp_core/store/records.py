@@ -1,0 +1,188 @@
+"""Read what the scripts wrote: a job's hash to a Job, an attempt's record to an Attempt, times and durations.
+
+A record may be younger than this code or damaged: unknown fields are passed over, and a record that lacks what every
+job has is read as no job.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from emp_core.ids import JobId, WorkerId
+from emp_core.jobs import Attempt, Backoff, CancelRequest, ClaimedJob, Job, JobState, Reason
+
+CLAIMED_FIELDS = 14
+
+
+def milliseconds(duration: timedelta | None) -> str:
+    """Write a duration for a script; nothing for None."""
+    return "" if duration is None else str(duration // timedelta(milliseconds=1))
+
+
+def unix_milliseconds(moment: datetime | None) -> str:
+    """Write a time for a script; nothing for None."""
+    return "" if moment is None else str((moment - _EPOCH) // timedelta(milliseconds=1))
+
+
+_EPOCH = datetime.fromtimestamp(0, tz=UTC)
+
+
+def moment(text: bytes | str | int | float | None) -> datetime | None:
+    """Read Unix milliseconds; None where there are none."""
+    if text is None or text in {b"", ""}:
+        return None
+    return _EPOCH + timedelta(milliseconds=float(text))
+
+
+def duration(text: bytes | None) -> timedelta | None:
+    """Read a number of milliseconds; None where there is none."""
+    return timedelta(milliseconds=float(text)) if text else None
+
+
+def write_backoff(backoff: Backoff | None) -> str:
+    """Write a backoff as four numbers: base and cap in milliseconds, factor and jitter as they are."""
+    if backoff is None:
+        return ""
+    return f"{milliseconds(backoff.base)} {backoff.factor!r} {milliseconds(backoff.cap)} {backoff.jitter!r}"
+
+
+def read_backoff(text: bytes) -> Backoff | None:
+    """Read what `write_backoff` wrote."""
+    if not text:
+        return None
+    base, factor, cap, jitter = (float(part) for part in text.split())
+    return Backoff(timedelta(milliseconds=base), factor, timedelta(milliseconds=cap), jitter)
+
+
+def read_claimed(words: list[bytes]) -> ClaimedJob:
+    """Read one job of a claim's answer, in the order that claim.lua gives."""
+    return ClaimedJob(
+        job_id=JobId(words[0].decode()),
+        job_type=words[1].decode(),
+        payload=words[2],
+        token=words[3].decode(),
+        attempt=int(words[4]),
+        max_attempts=int(words[5]),
+        priority=int(words[6]),
+        losses=int(words[7]),
+        schema_digest=words[8].decode(),
+        refusals=int(words[9]),
+        timeout=duration(words[10]),
+        progress_timeout=duration(words[11]),
+        backoff=read_backoff(words[12]),
+        created_at=moment(words[13]) or _EPOCH,
+    )
+
+
+def read_job(job_id: str, fields: Mapping[bytes, bytes]) -> Job | None:
+    """Read a job's hash; None if there is no job in it."""
+    if not fields:
+        return None
+    try:
+        return _job(JobId(job_id), {name.decode(): value.decode() for name, value in fields.items()})
+    except (KeyError, ValueError):
+        return None
+
+
+def _job(job_id: JobId, fields: Mapping[str, str]) -> Job:
+    created_at = moment(fields["created_at"])
+    if created_at is None:
+        raise ValueError("created_at")
+    cancel_at = moment(fields.get("cancel_at"))
+    reason = fields.get("reason")
+    worker = fields.get("worker")
+    return Job(
+        job_id=job_id,
+        job_type=fields["type"],
+        state=JobState(fields["state"]),
+        priority=int(fields["priority"]),
+        attempt=int(fields["attempt"]),
+        max_attempts=int(fields["max_attempts"]),
+        created_at=created_at,
+        losses=int(fields.get("losses", 0)),
+        round=int(fields.get("round", 1)),
+        fraction=float(fields.get("progress", 0.0)),
+        message=fields.get("message", ""),
+        reason=Reason(reason) if reason else None,
+        worker_id=WorkerId(worker) if worker else None,
+        scheduled_at=moment(fields.get("run_at")),
+        claimed_at=moment(fields.get("claimed_at")),
+        started_at=moment(fields.get("started_at")),
+        finished_at=moment(fields.get("finished_at")),
+        expires_at=moment(fields.get("expires_at")),
+        tags=tuple(fields["tags"].split("\n")) if "tags" in fields else (),
+        cancel_request=CancelRequest(by=fields.get("cancel_by", ""), at=cancel_at, why=fields.get("cancel_why", ""))
+        if cancel_at
+        else None,
+        schema_digest=fields.get("digest", ""),
+        version=_version(fields),
+    )
+
+
+def _version(fields: Mapping[str, str]) -> str:
+    """Give a short digest of all fields: it changes whenever one of them does."""
+    text = "\0".join(f"{name}\0{fields[name]}" for name in sorted(fields))
+    return hashlib.blake2s(text.encode(), digest_size=10).hexdigest()
+
+
+class _AttemptRecord(msgspec.Struct):
+    attempt: int
+    worker_id: str
+    outcome: str
+    reason: str = ""
+    claimed_at: float | None = None
+    started_at: float | None = None
+    ended_at: float | None = None
+    error: msgspec.Raw | None = None
+
+
+_attempt_decoder = msgspec.json.Decoder(_AttemptRecord)
+
+
+def read_attempt(record: bytes) -> Attempt | None:
+    """Read the record of an ended attempt; None if it is damaged."""
+    try:
+        read = _attempt_decoder.decode(record)
+    except msgspec.MsgspecError:
+        return None
+    return Attempt(
+        number=read.attempt,
+        worker_id=WorkerId(read.worker_id),
+        claimed_at=moment(read.claimed_at),
+        started_at=moment(read.started_at),
+        ended_at=moment(read.ended_at),
+        outcome=read.outcome,
+        reason=read.reason or None,
+        error=bytes(read.error) if read.error is not None and bytes(read.error) != b"null" else None,
+    )
+
+
+def last_attempt(job: Job, error: bytes | None) -> Attempt | None:
+    """Give the attempt with which a final job ended, which stands in the job itself; None if nobody claimed it."""
+    if job.claimed_at is None or job.worker_id is None:
+        return None
+    outcome = "lost" if job.reason in {Reason.WORKER_LOST, Reason.POISONED} else str(job.state)
+    return Attempt(
+        number=job.attempt,
+        worker_id=job.worker_id,
+        claimed_at=job.claimed_at,
+        started_at=job.started_at,
+        ended_at=job.finished_at,
+        outcome=outcome,
+        reason=str(job.reason) if job.reason else None,
+        error=error,
+    )
+
+
+def read_object(text: bytes | None) -> dict[str, Any]:
+    """Read a JSON object; an empty one where there is none or it is damaged."""
+    try:
+        value = msgspec.json.decode(text or b"{}")
+    except msgspec.MsgspecError:
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,101 @@
+"""Load the Lua files and bind the names in their headers to positions, for Python and for Lua alike.
+
+A header says what a script is called with:
+
+    -- complete: move jobs to completed and store their results.
+    -- KEYS  tag
+    -- ARGV  worker
+    -- ITEM  id token result
+    -- REPLY one word per item: OK, LEASE_LOST or NOT_FOUND
+    -- FLAGS allow-oom
+
+ARGV names become locals of the script; with ITEM, `ITEMS` is the number of items and `item(i)` gives the fields of one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+
+Arg = str | bytes | int | float
+
+_HEADER = re.compile(r"^-- (KEYS|ARGV|ITEM|FLAGS)\b[ ]*(.*)$", re.MULTILINE)
+_CLOCK = "local NOW = now()"
+_SHIFTED_CLOCK = "local NOW = now() + (tonumber(redis.call('GET', KEYS[1] .. ':offset')) or 0)"
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One verb's script: its text, the name Redis knows it by, and the names of its arguments in order."""
+
+    name: str
+    text: str
+    sha: str
+    arguments: tuple[str, ...]
+    fields: tuple[str, ...]
+
+    def command(self, tag: str, arguments: Mapping[str, Arg], items: Iterable[Sequence[Arg]] = ()) -> list[Arg]:
+        """Build the EVALSHA command; a name that is missing or not in the header is an error at once."""
+        if arguments.keys() != set(self.arguments):
+            raise TypeError(f"{self.name} takes {self.arguments}, was given {tuple(arguments)}")
+        command: list[Arg] = ["EVALSHA", self.sha, 1, tag, *(arguments[name] for name in self.arguments)]
+        if self.fields:
+            command.append(0)
+            at, count = len(command) - 1, 0
+            for item in items:
+                if len(item) != len(self.fields):
+                    raise TypeError(f"an item of {self.name} has {self.fields}, was given {len(item)} fields")
+                command.extend(item)
+                count += 1
+            command[at] = count
+        return command
+
+
+def _bindings(arguments: Sequence[str], fields: Sequence[str]) -> str:
+    """Write the Lua that gives the script its arguments by name."""
+    lines = [f"local {name} = ARGV[{at}]" for at, name in enumerate(arguments, start=1)]
+    if fields:
+        first = len(arguments) + 1
+        values = ", ".join(f"ARGV[at + {offset}]" for offset in range(1, len(fields) + 1))
+        lines.append(f"local ITEMS = tonumber(ARGV[{first}])")
+        lines.append(f"local function item(i) local at = {first} + (i - 1) * {len(fields)}; return {values} end")
+    return "\n".join(lines)
+
+
+class Scripts:
+    """All verbs' scripts by name.
+
+    Args:
+        shebang: write the `#!lua` line that fixes behaviour under memory pressure; fakeredis does not read it.
+        shifted_clock: add the milliseconds in the partition's `offset` key to the store's clock, for tests.
+    """
+
+    def __init__(self, *, shebang: bool = True, shifted_clock: bool = False) -> None:
+        folder = resources.files("emp_core.store").joinpath("lua")
+        prelude = folder.joinpath("prelude.lua").read_text("utf-8")
+        if shifted_clock:
+            prelude = prelude.replace(_CLOCK, _SHIFTED_CLOCK)
+        verbs = {file.name.removesuffix(".lua"): file for file in folder.iterdir() if file.name.endswith(".lua")}
+        del verbs["prelude"]
+        self._by_name = {name: _script(name, prelude, file.read_text("utf-8"), shebang) for name, file in verbs.items()}
+
+    def __getitem__(self, name: str) -> Script:
+        """Give a verb's script."""
+        return self._by_name[name]
+
+    def __iter__(self) -> Iterator[Script]:
+        """Give every script."""
+        return iter(self._by_name.values())
+
+
+def _script(name: str, prelude: str, body: str, shebang: bool) -> Script:
+    header = {kind: value.split() for kind, value in _HEADER.findall(body)}
+    arguments, fields = tuple(header.get("ARGV", ())), tuple(header.get("ITEM", ()))
+    flags = ",".join(header["FLAGS"])
+    first = (f"#!lua flags={flags}\n" if flags else "#!lua\n") if shebang else ""
+    text = f"{first}{prelude}\n{_bindings(arguments, fields)}\n{body}"
+    sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()  # the name that Redis gives it
+    return Script(name=name, text=text, sha=sha, arguments=arguments, fields=fields)

@@ -1,0 +1,249 @@
+"""Read the store: one job, lists of jobs by the indexes there are, counts. Each read is bounded, nothing is scanned."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from emp_core.errors import InvalidRequest
+from emp_core.ids import JobId
+from emp_core.jobs import FINAL_STATES, Attempt, Job, JobDetails, JobState
+from emp_core.store.batching import Pipeline
+from emp_core.store.keys import Keys
+from emp_core.store.records import last_attempt, moment, read_attempt, read_job
+from emp_core.store.scripts import Scripts
+
+MINUTES_SHOWN = 60
+COMBINATIONS = "state; state and job_type (pending or a final state); tag; worker"
+RUNNING = "running"
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Which jobs a list shows; only what an index serves. `state` may also be `running`: claimed or in_progress."""
+
+    state: str | None = None
+    job_type: str | None = None
+    tag: str | None = None
+    worker: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some jobs of a list, and where the next ones begin (None: there are none)."""
+
+    jobs: tuple[Job, ...]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Counts by job type, the last hour by minute, and since when the oldest pending job of each type waits.
+
+    `counts[job_type]` holds the jobs in each live state and totals that only grow: submitted, completed, failed,
+    cancelled, retried, lost (attempts whose worker was lost), refused (writes with an old token), revived.
+    """
+
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    minutes: Sequence[dict[str, Any]] = ()
+    oldest_pending: dict[str, datetime] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Index:
+    """A sorted set of job ids, and which way it is read."""
+
+    key: str
+    newest_first: bool
+    keep: frozenset[JobState] | None = None
+
+
+_CURSOR = re.compile(r"(\d{1,16}),(\d{1,9})")
+
+
+class Views:
+    """Reads of one partition. Every call may raise StoreUnavailable."""
+
+    def __init__(self, pipeline: Pipeline, scripts: Scripts, keys: Keys) -> None:
+        self._pipeline = pipeline
+        self._scripts = scripts
+        self._keys = keys
+
+    async def get(self, job_ids: Sequence[JobId]) -> list[Job | None]:
+        """Read jobs, in order; None for one that does not exist."""
+        hashes = await asyncio.gather(*(self._pipeline.send(("HGETALL", self._keys("job", id_))) for id_ in job_ids))
+        return [read_job(id_, fields) for id_, fields in zip(job_ids, hashes, strict=True)]
+
+    async def details(self, job_id: JobId) -> JobDetails | None:
+        """Read a job with its position, attempts, and its result or error."""
+        key, send = self._keys, self._pipeline.send
+        fields, records, result, error = await asyncio.gather(
+            send(("HGETALL", key("job", job_id))),
+            send(("LRANGE", key("attempts", job_id), 0, -1)),
+            send(("GET", key("result", job_id))),
+            send(("GET", key("error", job_id))),
+        )
+        job = read_job(job_id, fields)
+        if job is None:
+            return None
+        position = None
+        if job.state is JobState.PENDING:
+            position = await send(("ZRANK", key("pending", job.job_type), job_id))
+        attempts: list[Attempt] = [attempt for attempt in map(read_attempt, records) if attempt is not None]
+        last = last_attempt(job, error) if job.state in FINAL_STATES else None
+        return JobDetails(job, position, (*attempts, last) if last else tuple(attempts), result, error)
+
+    async def payload(self, job_id: JobId) -> bytes | None:
+        """Read a job's payload, byte for byte."""
+        payload: bytes | None = await self._pipeline.send(("GET", self._keys("payload", job_id)))
+        return payload
+
+    async def result(self, job_id: JobId) -> bytes | None:
+        """Read a completed job's result, byte for byte."""
+        result: bytes | None = await self._pipeline.send(("GET", self._keys("result", job_id)))
+        return result
+
+    async def log(self, job_id: JobId, start: int = 0) -> list[bytes]:
+        """Read a job's log from a line on: JSON objects with at, level, message and attempt."""
+        lines: list[bytes] = await self._pipeline.send(("LRANGE", self._keys("log", job_id), start, -1))
+        return lines
+
+    async def list(self, wanted: JobFilter, cursor: str | None, limit: int) -> Page:
+        """Read a page of jobs: waiting ones in the order of their claim, all others newest first.
+
+        Raises:
+            InvalidRequest: no index serves this combination, or the cursor is not one that a page gave.
+        """
+        start = _read_cursor(cursor)
+        if wanted.state == JobState.PENDING and wanted.job_type is None and not (wanted.tag or wanted.worker):
+            return await self._pending_of_all_types(start, limit)
+        if wanted.worker is not None:
+            return await self._held_by(wanted, start, limit)
+        index = self._index(wanted)
+        found = await self._read_index(index, start, limit + 1)
+        jobs = await self._jobs(found[:limit], index.keep)
+        return Page(jobs, _cursor_after(found[:limit], start) if len(found) > limit else None)
+
+    def _index(self, wanted: JobFilter) -> _Index:
+        state, job_type, key = wanted.state, wanted.job_type, self._keys
+        if wanted.tag is not None and state is None and job_type is None:
+            return _Index(key("tag", wanted.tag), newest_first=True)
+        if wanted.tag is None and job_type is not None:
+            if state == JobState.PENDING:
+                return _Index(key("pending", job_type), newest_first=False)
+            if state in FINAL_STATES:
+                return _Index(key("finished", str(state), job_type), newest_first=True)
+        elif wanted.tag is None:
+            if state == JobState.SCHEDULED:
+                return _Index(key("scheduled"), newest_first=False)
+            if state == RUNNING:
+                return _Index(key("running"), newest_first=True)
+            if state in {JobState.CLAIMED, JobState.IN_PROGRESS}:
+                return _Index(key("running"), newest_first=True, keep=frozenset({JobState(str(state))}))
+            if state in FINAL_STATES:
+                return _Index(key("finished", str(state)), newest_first=True)
+        raise InvalidRequest(f"jobs can be listed by {COMBINATIONS}")
+
+    async def _read_index(
+        self, index: _Index, start: tuple[int, int] | None, limit: int
+    ) -> Sequence[tuple[JobId, int]]:
+        """Read ids with their scores; a cursor is a score and how many ids of that score are behind us."""
+        score, skip = start if start is not None else ("+inf" if index.newest_first else "-inf", 0)
+        command = (
+            ("ZREVRANGEBYSCORE", index.key, score, "-inf")
+            if index.newest_first
+            else ("ZRANGEBYSCORE", index.key, score, "+inf")
+        )
+        found = await self._pipeline.send((*command, "WITHSCORES", "LIMIT", skip, limit))
+        return [(JobId(id_.decode()), int(at)) for id_, at in found]
+
+    async def _jobs(
+        self, found: Sequence[tuple[JobId, int]], keep: frozenset[JobState] | None = None
+    ) -> tuple[Job, ...]:
+        jobs = await self.get([job_id for job_id, _ in found])
+        return tuple(job for job in jobs if job is not None and (keep is None or job.state in keep))
+
+    async def _pending_of_all_types(self, start: tuple[int, int] | None, limit: int) -> Page:
+        """Merge the heads of all types' lines; scores are unique in a partition, so they alone order the page."""
+        types = [job_type for job_type, states in (await self._counts()).items() if states.get(JobState.PENDING, 0) > 0]
+        lines = await asyncio.gather(
+            *(
+                self._read_index(_Index(self._keys("pending", name), newest_first=False), start, limit + 2)
+                for name in types
+            )
+        )
+        behind = start[0] if start is not None else -1
+        merged = sorted((entry for line in lines for entry in line if entry[1] > behind), key=lambda entry: entry[1])
+        jobs = await self._jobs(merged[:limit])
+        return Page(jobs, f"{merged[limit - 1][1]},0" if len(merged) > limit else None)
+
+    async def _held_by(self, wanted: JobFilter, start: tuple[int, int] | None, limit: int) -> Page:
+        if wanted.state not in {None, RUNNING} or wanted.job_type is not None or wanted.tag is not None:
+            raise InvalidRequest(f"jobs can be listed by {COMBINATIONS}")
+        held = await self._pipeline.send(("SMEMBERS", self._keys("held", wanted.worker or "")))
+        skip = start[1] if start is not None else 0
+        newest_first = sorted((id_.decode() for id_ in held), reverse=True)
+        jobs = await self._jobs([(JobId(id_), 0) for id_ in newest_first[skip : skip + limit]])
+        return Page(jobs, f"0,{skip + limit}" if len(newest_first) > skip + limit else None)
+
+    async def _counts(self) -> dict[str, dict[str, int]]:
+        fields = await self._pipeline.send(("HGETALL", self._keys("counts")))
+        counts: dict[str, dict[str, int]] = {}
+        for name, number in fields.items():
+            what, _, job_type = name.decode().partition(":")
+            counts.setdefault(job_type, {})[what] = int(number)
+        return counts
+
+    async def stats(self) -> Stats:
+        """Read the counts of every job type, the last hour minute by minute, and the oldest pending jobs."""
+        counts = await self._counts()
+        minutes = await self._minutes()
+        types = [job_type for job_type, states in counts.items() if states.get(JobState.PENDING, 0) > 0]
+        oldest: dict[str, datetime] = {}
+        if types:
+            command = self._scripts["oldest"].command(self._keys.tag, {}, [(name,) for name in types])
+            for name, at in zip(types, await self._pipeline.send(command), strict=True):
+                created = moment(at)
+                if created is not None:
+                    oldest[name] = created
+        return Stats(counts, minutes, oldest)
+
+    async def _minutes(self) -> Sequence[dict[str, Any]]:
+        seconds, _ = await self._pipeline.send(("TIME",))
+        this = int(seconds) // 60
+        numbers = range(this - MINUTES_SHOWN + 1, this + 1)
+        hashes = await asyncio.gather(
+            *(self._pipeline.send(("HGETALL", self._keys("minute", str(n)))) for n in numbers)
+        )
+        minutes = []
+        for number, fields in zip(numbers, hashes, strict=True):
+            at = datetime.fromtimestamp(0, tz=UTC) + timedelta(minutes=number)
+            minute: dict[str, Any] = {"minute": at, "submitted": {}, "completed": {}, "failed": {}}
+            for name, count in fields.items():
+                what, _, job_type = name.decode().partition(":")
+                if what in minute:
+                    minute[what][job_type] = int(count)
+            minutes.append(minute)
+        return minutes
+
+
+def _read_cursor(cursor: str | None) -> tuple[int, int] | None:
+    if cursor is None:
+        return None
+    match = _CURSOR.fullmatch(cursor)
+    if match is None:
+        raise InvalidRequest("the cursor is not one that a page gave", pointer=None)
+    return int(match[1]), int(match[2])
+
+
+def _cursor_after(found: Sequence[tuple[JobId, int]], start: tuple[int, int] | None) -> str:
+    """Say where the page after these ids begins: the last score, and how many ids of it have been shown."""
+    last = found[-1][1]
+    shown = sum(1 for _, score in found if score == last)
+    if start is not None and start[0] == last:
+        shown += start[1]
+    return f"{last},{shown}"

