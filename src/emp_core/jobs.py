@@ -70,6 +70,7 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
     Transition("release", _S.CLAIMED, _S.PENDING),
     Transition("release", _S.CLAIMED, _S.SCHEDULED),
     Transition("release", _S.IN_PROGRESS, _S.PENDING),
+    Transition("release", _S.IN_PROGRESS, _S.SCHEDULED),
     Transition("cancel", _S.SCHEDULED, _S.CANCELLED),
     Transition("cancel", _S.PENDING, _S.CANCELLED),
     Transition("cancel", _S.CLAIMED, _S.CANCELLED),
@@ -238,13 +239,17 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a running handler has said since the last report: how far it is, and its new log lines (JSON objects)."""
+    """What a running handler has said since the last report: how far it is, and its new log lines (JSON objects).
+
+    `log_from` is how many lines of this attempt were sent before, so that a report may be repeated.
+    """
 
     job_id: JobId
     token: str
     fraction: float | None = None
     message: str | None = None
     log: tuple[bytes, ...] = ()
+    log_from: int = 0
 
 
 @dataclass(frozen=True, slots=True)

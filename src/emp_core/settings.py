@@ -13,24 +13,11 @@ from emp_core.errors import SettingsError
 SETTINGS_FILE = Path("emp.toml")
 
 
-class StoreSettings(BaseSettings):
-    """Where the store is, and which part of it is ours."""
+class EmpSettings(BaseSettings):
+    """Where every process of EMP finds its settings."""
 
     model_config = SettingsConfigDict(
         env_prefix="EMP_", toml_file=SETTINGS_FILE, frozen=True, extra="ignore", populate_by_name=True
-    )
-
-    redis_url: str = Field(default="redis://127.0.0.1:6379/0", description="the store: redis://, rediss:// or unix://")
-    namespace: str = Field(
-        default="default",
-        pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$",
-        description="keeps several EMPs in one store apart",
-    )
-    log_format: str = Field(
-        default="auto", pattern="^(auto|json|console)$", description="json, console, or auto: console on a terminal"
-    )
-    log_level: str = Field(
-        default="info", pattern="^(debug|info|warning|error)$", description="the least level that is logged"
     )
 
     @classmethod
@@ -46,7 +33,24 @@ class StoreSettings(BaseSettings):
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
 
-S = TypeVar("S", bound=StoreSettings)
+class StoreSettings(EmpSettings):
+    """Where the store is, and which part of it is ours."""
+
+    redis_url: str = Field(default="redis://127.0.0.1:6379/0", description="the store: redis://, rediss:// or unix://")
+    namespace: str = Field(
+        default="default",
+        pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$",
+        description="keeps several EMPs in one store apart",
+    )
+    log_format: str = Field(
+        default="auto", pattern="^(auto|json|console)$", description="json, console, or auto: console on a terminal"
+    )
+    log_level: str = Field(
+        default="info", pattern="^(debug|info|warning|error)$", description="the least level that is logged"
+    )
+
+
+S = TypeVar("S", bound=EmpSettings)
 
 
 def load(model: type[S], **flags: Any) -> S:

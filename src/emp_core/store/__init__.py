@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from emp_core.store.announcements import TypeStore
 from emp_core.store.batching import Pipeline
-from emp_core.store.bell import Doorbell
+from emp_core.store.bell import Doorbell, Ring
 from emp_core.store.connection import connect, redacted
 from emp_core.store.feed import GAP, Event, Feed, Gap
 from emp_core.store.jobs import (
@@ -19,6 +19,7 @@ from emp_core.store.jobs import (
     ClaimWord,
     Duties,
     JobStore,
+    Pool,
     Reply,
     ReviveWord,
     Submitted,
@@ -45,10 +46,12 @@ __all__ = [
     "LeaseWord",
     "LeaveWord",
     "Page",
+    "Pool",
     "Registered",
     "Renewed",
     "Reply",
     "ReviveWord",
+    "Ring",
     "Stats",
     "Store",
     "SubmitWord",
@@ -94,6 +97,7 @@ class Store:
     async def close(self) -> None:
         """Let the round trip under way end."""
         await self._pipeline.close()
+        await self.doorbell.close()
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ Round trips are what job systems pay for: one pipeline of a hundred calls costs 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
 from redis.asyncio import Redis
@@ -29,6 +29,16 @@ def weight(command: Sequence[Arg]) -> int:
     return sum(len(part) if isinstance(part, str | bytes) else 8 for part in command)
 
 
+def encoded(command: Iterable[Arg]) -> list[Arg]:
+    """Give a command's or an item's text as bytes.
+
+    Raises:
+        UnicodeEncodeError: a text has no UTF-8 form (a lone surrogate). Raised here, it concerns its caller alone; in
+            the shared round trip it would take everybody's.
+    """
+    return [part.encode() if isinstance(part, str) else part for part in command]
+
+
 def split(items: Sequence[T], weigh: Callable[[T], int]) -> Iterator[Sequence[T]]:
     """Cut items into runs of at most 200 and 8 MiB; an item that is larger by itself goes alone."""
     start, total = 0, 0
@@ -46,7 +56,7 @@ class Pipeline:
     """Sends the commands of one event-loop tick in one round trip; one round trip is under way at a time.
 
     Every command sent here may run twice: after a lost connection the whole pipeline is sent once more, since scripts
-    are idempotent and the rest are reads. A call that timed out is not repeated; its caller is told that it may have run.
+    are idempotent and the rest are reads. A call that timed out is not repeated; its caller hears that it may have run.
     """
 
     def __init__(self, client: Redis, scripts: Scripts) -> None:
@@ -57,6 +67,7 @@ class Pipeline:
 
     def send(self, command: Sequence[Arg]) -> asyncio.Future[Any]:
         """Put a command into the next round trip; the future has its reply or an error of our tree."""
+        command = encoded(command)
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting.append((command, future))
         if self._sender is None or self._sender.done():

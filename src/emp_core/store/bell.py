@@ -6,7 +6,8 @@ worker claims after every wait, however it ended.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from typing import Final
 
 from redis.asyncio import Redis
@@ -17,40 +18,57 @@ from emp_core.store.connection import explain
 from emp_core.store.keys import Keys
 
 
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """Why a wait ended: a type has work, or the worker is wanted itself (no type), for a cancel or a drain."""
+
+    job_type: str | None
+
+
 class Doorbell:
-    """The doorbells of one partition, on a connection of their own."""
+    """The doorbells of one partition, on a connection of their own that is made with the first wait."""
 
     LONGEST_WAIT: Final = 5.0
     """Seconds; a ring that was lost costs no more than this."""
 
     def __init__(self, connect: Callable[[], Redis], keys: Keys) -> None:
-        self._client = connect()
+        self._connect = connect
+        self._client: Redis | None = None
         self._keys = keys
 
-    async def wait(self, worker: WorkerId, job_types: Sequence[str], longest: float) -> bool:
+    async def wait(self, worker: WorkerId, job_types: Collection[str], longest: float) -> Ring | None:
         """Wait until one of the types has work, or somebody wants something of this worker.
 
         Args:
-            worker: whose own bell is heard too (a cancel, a drain).
+            worker: whose own bell is heard too.
             job_types: the types for which it has room.
             longest: seconds, at most LONGEST_WAIT.
 
         Returns:
-            True if the worker's own bell rang.
+            What rang, or None when the time was over.
 
         Raises:
             StoreUnavailable: the store is away.
         """
-        own = self._keys("bell", worker)
-        keys = [own, *(self._keys("wake", job_type) for job_type in job_types)]
-        # Redis reads the time with a precision of a millisecond, and 0 would mean for ever.
-        patience = max(0.001, min(longest, self.LONGEST_WAIT))
+        rings = {self._keys("bell", worker): Ring(None)}
+        rings |= {self._keys("wake", job_type): Ring(job_type) for job_type in job_types}
+        # Redis reads the time to a millisecond, and 0 would mean for ever.
+        patience = max(0.001, round(min(longest, self.LONGEST_WAIT), 3))
         try:
-            popped = await self._client.blpop(keys, timeout=round(patience, 3))
+            popped = await self._open().blpop(list(rings), timeout=patience)
         except (RedisError, OSError, TimeoutError) as error:
             raise explain(error) from error
-        return popped is not None and popped[0] == own.encode()
+        if popped is None:
+            return None
+        key = popped[0]
+        return rings[key.decode() if isinstance(key, bytes) else key]
+
+    def _open(self) -> Redis:
+        if self._client is None:
+            self._client = self._connect()
+        return self._client
 
     async def close(self) -> None:
         """Give the connection back."""
-        await self._client.aclose()
+        if self._client is not None:
+            await self._client.aclose()

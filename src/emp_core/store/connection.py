@@ -6,7 +6,7 @@ times. The clients made here never repeat anything; whoever calls knows what may
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+import re
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
@@ -30,28 +30,29 @@ from emp_core.errors import EmpError, InternalError, SettingsError, StoreFull, S
 CALL_TIMEOUT = 2.0
 """Seconds after which a call is given up. It may still run: a frozen store runs it when it thaws."""
 
-_FULL = ("OOM", "MISCONF")
-_NOT_NOW = (
-    "READONLY",
-    "LOADING",
-    "BUSY",
-    "CLUSTERDOWN",
-    "MASTERDOWN",
-    "NOREPLICAS",
-    "TRYAGAIN",
-    "MOVED",
-    "ASK",
-    "UNBLOCKED",
+_FULL = frozenset({"OOM", "MISCONF"})
+_NOT_NOW = frozenset(
+    {
+        "ASK",
+        "BUSY",
+        "CLUSTERDOWN",
+        "LOADING",
+        "MASTERDOWN",
+        "MOVED",
+        "NOREPLICAS",
+        "READONLY",
+        "TRYAGAIN",
+        "UNBLOCKED",
+    }
 )
-_NOT_LET_IN = ("NOAUTH", "WRONGPASS", "NOPERM")
+_NOT_LET_IN = frozenset({"NOAUTH", "NOPERM", "WRONGPASS"})
+# A password that is not percent-encoded may hold any character: it goes on to the last "@", wherever that is.
+_SECRET = re.compile(r"(?<=://)(?P<user>[^:@/?#]*):.*@|(?<=password=)[^&]*", re.DOTALL)
 
 
 def redacted(url: str) -> str:
     """Give a store URL without its password, for logs and errors."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    return parts._replace(netloc=f"{parts.username or ''}:***@{parts.netloc.rpartition('@')[2]}").geturl()
+    return _SECRET.sub(lambda found: "***" if found["user"] is None else f"{found['user']}:***@", url)
 
 
 def connect(url: str, *, connections: int = 16, blocking_for: float | None = None) -> Redis:
@@ -78,19 +79,26 @@ def connect(url: str, *, connections: int = 16, blocking_for: float | None = Non
             maint_notifications_config=MaintNotificationsConfig(enabled=False),
         )
     except ValueError as error:
-        raise SettingsError(f"redis_url {redacted(url)!r}: {error}") from error
+        # The reason may quote a piece of the password, so it is told only where there is none, and not chained.
+        told = error if redacted(url) == url else "not a redis://, rediss:// or unix:// URL with a percent-encoded password"
+        raise SettingsError(f"redis_url {redacted(url)!r}: {told}") from None
     return Redis.from_pool(pool)
 
 
 def explain(error: Exception) -> EmpError:
     """Turn redis-py's error into ours."""
     text = str(error)
-    if isinstance(error, OutOfMemoryError) or text.startswith(_FULL):
-        return StoreFull(f"the store refuses to write: {text}")
-    if isinstance(error, AuthenticationError) or text.startswith(_NOT_LET_IN):
-        return StoreUnavailable(f"the store does not let us in; check the user and password in redis_url: {text}")
+    # For codes that it knows, redis-py takes the code off the text and puts it beside.
+    code = error.status_code if isinstance(error, RedisError) and error.status_code else text.partition(" ")[0]
+    said = text if text.startswith(code) else f"{code} {text}"
+    if isinstance(error, OutOfMemoryError) or code in _FULL:
+        return StoreFull(f"the store refuses to write: {said}")
+    if isinstance(error, AuthenticationError) or code in _NOT_LET_IN:
+        return StoreUnavailable(f"the store does not let us in; check the user and password in redis_url: {said}")
+    if code in _NOT_NOW:
+        return StoreUnavailable(f"the store cannot answer now: {said}")
     if isinstance(error, RedisConnectionError | RedisTimeoutError | OSError | TimeoutError):
         return StoreUnavailable(f"no answer from the store: {text or type(error).__name__}")
-    if isinstance(error, RedisError) and (text.startswith(_NOT_NOW) or not isinstance(error, ResponseError)):
-        return StoreUnavailable(f"the store cannot answer now: {text}")
-    return InternalError(f"the store refused a command: {text}")
+    if isinstance(error, RedisError) and not isinstance(error, ResponseError):
+        return StoreUnavailable(f"the store cannot answer now: {said}")
+    return InternalError(f"the store refused a command: {said}")

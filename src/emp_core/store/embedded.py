@@ -14,7 +14,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 from typing import IO, Final, Self
@@ -25,7 +24,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from emp_core.errors import EmbeddedStoreError
-from emp_core.store import embedded_launch
+from emp_core.tied import end_tied, start_tied
 
 _PROGRAMS: Final = ("valkey-server", "redis-server")
 # sun_path has 108 bytes on Linux and 104 on macOS, the closing zero included.
@@ -129,6 +128,11 @@ class EmbeddedStore:
         return f"redis://127.0.0.1:{self._port}/0"
 
     @property
+    def is_running(self) -> bool:
+        """Tell whether the server runs; `kill` and `start` bring one back that has ended by itself."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
     def pid(self) -> int:
         """The server's process id."""
         if self._process is None:
@@ -219,24 +223,19 @@ class EmbeddedStore:
         lock.flush()
 
     def _spawn(self, binary: Path, lock: IO[str]) -> subprocess.Popen[bytes]:
-        by_signal = sys.platform == "linux" and threading.current_thread() is threading.main_thread()
         listen = ["--port", str(self._port or 0), "--bind", "127.0.0.1"]
         if self._socket is not None:
             listen += ["--unixsocket", str(self._socket), "--unixsocketperm", "700"]
-        # -I -S: the launcher needs only the standard library, and nothing of the user's Python set-up.
-        launcher = [sys.executable, "-I", "-S", embedded_launch.__file__, "signal" if by_signal else "pipe"]
         keep = ["--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--maxmemory-policy", "noeviction"]
-        place = ["--dir", str(self.data_dir), "--logfile", str(self.data_dir / "store.log"), "--daemonize", "no"]
+        # Its own process title would hide in `ps` whose store it is.
+        place = ["--dir", str(self.data_dir), "--logfile", str(self.data_dir / "store.log"), "--set-proc-title", "no"]
         with (self.data_dir / "store.log").open("ab") as log:
-            # A session of its own: Ctrl-C on the terminal must end the store last, not together with its users.
-            return subprocess.Popen(  # noqa: S603  # the program is the one that find_binary chose
-                [*launcher, str(os.getpid()), str(binary), *listen, *keep, *place],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
+            return start_tied(
+                [str(binary), *listen, *keep, *place],
+                output=log,
+                umask=0o077,
                 # The server shares the lock: a successor must not touch the data while an orphan still writes it out.
-                pass_fds=[lock.fileno()],
+                keep_open=[lock.fileno()],
             )
 
     def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> bool:
@@ -255,18 +254,8 @@ class EmbeddedStore:
 
     def _end(self, how: signal.Signals) -> None:
         process, self._process = self._process, None
-        if process is None:
-            return
-        process.send_signal(how)
-        # A stopped process acts on SIGTERM only when it goes on.
-        process.send_signal(signal.SIGCONT)
-        try:
-            process.wait(self._stop_timeout)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        if process.stdin is not None:
-            process.stdin.close()
+        if process is not None:
+            end_tied(process, how, self._stop_timeout)
 
 
 def _locked(file: IO[str]) -> bool:

@@ -26,7 +26,7 @@ from emp_core.jobs import (
     Started,
     Submission,
 )
-from emp_core.store.batching import BYTES_PER_CALL, ITEMS_PER_CALL, Gatherer, Pipeline, split, weight
+from emp_core.store.batching import BYTES_PER_CALL, ITEMS_PER_CALL, Gatherer, Pipeline, encoded, split, weight
 from emp_core.store.keys import Keys
 from emp_core.store.records import CLAIMED_FIELDS, milliseconds, read_claimed, unix_milliseconds, write_backoff
 from emp_core.store.scripts import Arg, Scripts
@@ -102,6 +102,14 @@ class CancelAsk:
 
 
 @dataclass(frozen=True, slots=True)
+class Pool:
+    """Slots that several job types share: its name, and how many of them are free."""
+
+    name: str
+    room: int
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
     """The answer to a claim: the jobs, when the next scheduled job is due, and whether claimable jobs stayed behind."""
 
@@ -147,10 +155,10 @@ class JobStore:
 
     async def submit(self, submissions: Sequence[Submission]) -> list[Submitted]:
         """Store new jobs and wake workers. Calls made in the same event-loop tick share a round trip."""
-        return await self._submissions.add(submissions)
+        # Made before they are gathered, so that what cannot be written fails its own caller.
+        return await self._submissions.add([encoded(_submission_item(submission)) for submission in submissions])
 
-    async def _submit(self, submissions: Sequence[Submission]) -> list[Submitted]:
-        items = [_submission_item(submission) for submission in submissions]
+    async def _submit(self, items: Sequence[Sequence[Arg]]) -> list[Submitted]:
         words = await self._words("submit", items, waiting_limit=WAITING_LIMIT)
         return [
             Submitted(SubmitWord(words[at]), JobId(words[at + 1]), JobState(words[at + 2]) if words[at + 2] else None)
@@ -168,7 +176,14 @@ class JobStore:
 
     # What workers do.
 
-    async def claim(self, worker: WorkerId, number: int, rooms: Mapping[str, int], total: int) -> Claim:
+    async def claim(
+        self,
+        worker: WorkerId,
+        number: int,
+        rooms: Mapping[str, int],
+        total: int,
+        pools: Mapping[str, Pool] | None = None,
+    ) -> Claim:
         """Take the most urgent waiting jobs of some types.
 
         Args:
@@ -176,10 +191,11 @@ class JobStore:
             number: the claim's number, higher than the last answered one; the same number again gives the same jobs.
             rooms: the most jobs to take of each job type.
             total: the most jobs to take in all (at most 200 are given).
+            pools: which types share a pool of slots, and its room; a type without one has a pool of its own.
         """
         reply = await self._call_once(
             "claim",
-            list(rooms.items()),
+            [_claim_item(job_type, room, (pools or {}).get(job_type)) for job_type, room in rooms.items()],
             worker=worker,
             number=number,
             total=min(total, ITEMS_PER_CALL),
@@ -190,6 +206,10 @@ class JobStore:
         jobs = tuple(read_claimed(reply[at : at + CLAIMED_FIELDS]) for at in range(3, len(reply), CLAIMED_FIELDS))
         next_due = timedelta(milliseconds=due) if due >= 0 else None
         return Claim(ClaimWord(reply[0].decode()), jobs, next_due, more=reply[2] == b"1")
+
+    async def ring(self, job_type: str) -> None:
+        """Ring a type's doorbell for another worker: whoever took a ring and has no room for the type does."""
+        await self._call_once("ring", job_type=job_type)
 
     async def start(self, worker: WorkerId, started: Sequence[Started]) -> list[Reply]:
         """Move claimed jobs to in_progress."""
@@ -204,6 +224,7 @@ class JobStore:
                 "" if report.fraction is None else repr(report.fraction),
                 "" if report.message is None else report.message,
                 b"\n".join(report.log),
+                report.log_from,
             )
             for report in reports
         ]
@@ -296,6 +317,10 @@ def _submission_item(job: Submission) -> tuple[Arg, ...]:
         _idempotency_key(idempotency) if idempotency else "",
         idempotency.digest if idempotency else "",
     )
+
+
+def _claim_item(job_type: str, room: int, pool: Pool | None) -> tuple[Arg, ...]:
+    return (job_type, room, f"type {job_type}", room) if pool is None else (job_type, room, pool.name, pool.room)
 
 
 def _idempotency_key(idempotency: Idempotency) -> str:

@@ -40,8 +40,11 @@ def moment(text: bytes | str | int | float | None) -> datetime | None:
 
 
 def duration(text: bytes | None) -> timedelta | None:
-    """Read a number of milliseconds; None where there is none."""
-    return timedelta(milliseconds=float(text)) if text else None
+    """Read a number of milliseconds; None where there is none, or none that can be."""
+    try:
+        return timedelta(milliseconds=float(text)) if text else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def write_backoff(backoff: Backoff | None) -> str:
@@ -52,11 +55,12 @@ def write_backoff(backoff: Backoff | None) -> str:
 
 
 def read_backoff(text: bytes) -> Backoff | None:
-    """Read what `write_backoff` wrote."""
-    if not text:
+    """Read what `write_backoff` wrote; None where there is none or it is damaged."""
+    try:
+        base, factor, cap, jitter = (float(part) for part in text.split())
+        return Backoff(timedelta(milliseconds=base), factor, timedelta(milliseconds=cap), jitter)
+    except (ValueError, OverflowError):
         return None
-    base, factor, cap, jitter = (float(part) for part in text.split())
-    return Backoff(timedelta(milliseconds=base), factor, timedelta(milliseconds=cap), jitter)
 
 
 def read_claimed(words: list[bytes]) -> ClaimedJob:
@@ -85,7 +89,7 @@ def read_job(job_id: str, fields: Mapping[bytes, bytes]) -> Job | None:
         return None
     try:
         return _job(JobId(job_id), {name.decode(): value.decode() for name, value in fields.items()})
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, OverflowError):
         return None
 
 
@@ -148,18 +152,18 @@ def read_attempt(record: bytes) -> Attempt | None:
     """Read the record of an ended attempt; None if it is damaged."""
     try:
         read = _attempt_decoder.decode(record)
-    except msgspec.MsgspecError:
+        return Attempt(
+            number=read.attempt,
+            worker_id=WorkerId(read.worker_id),
+            claimed_at=moment(read.claimed_at),
+            started_at=moment(read.started_at),
+            ended_at=moment(read.ended_at),
+            outcome=read.outcome,
+            reason=read.reason or None,
+            error=bytes(read.error) if read.error is not None and bytes(read.error) != b"null" else None,
+        )
+    except (msgspec.MsgspecError, OverflowError):
         return None
-    return Attempt(
-        number=read.attempt,
-        worker_id=WorkerId(read.worker_id),
-        claimed_at=moment(read.claimed_at),
-        started_at=moment(read.started_at),
-        ended_at=moment(read.ended_at),
-        outcome=read.outcome,
-        reason=read.reason or None,
-        error=bytes(read.error) if read.error is not None and bytes(read.error) != b"null" else None,
-    )
 
 
 def last_attempt(job: Job, error: bytes | None) -> Attempt | None:

@@ -62,7 +62,10 @@ class _Index:
     keep: frozenset[JobState] | None = None
 
 
-_CURSOR = re.compile(r"(\d{1,16}),(\d{1,9})")
+_Place = tuple[int, JobId]
+"""Where a job stands in an index: its score, then its id. A cursor is the place of the last job shown."""
+
+_CURSOR = re.compile(r"(\d{1,16}),([0-9a-z]{26})")
 
 
 class Views:
@@ -124,9 +127,7 @@ class Views:
         if wanted.worker is not None:
             return await self._held_by(wanted, start, limit)
         index = self._index(wanted)
-        found = await self._read_index(index, start, limit + 1)
-        jobs = await self._jobs(found[:limit], index.keep)
-        return Page(jobs, _cursor_after(found[:limit], start) if len(found) > limit else None)
+        return await self._page(await self._read_index(index, start, limit + 1), limit, index.keep)
 
     def _index(self, wanted: JobFilter) -> _Index:
         state, job_type, key = wanted.state, wanted.job_type, self._keys
@@ -148,47 +149,48 @@ class Views:
                 return _Index(key("finished", str(state)), newest_first=True)
         raise InvalidRequest(f"jobs can be listed by {COMBINATIONS}")
 
-    async def _read_index(
-        self, index: _Index, start: tuple[int, int] | None, limit: int
-    ) -> Sequence[tuple[JobId, int]]:
-        """Read ids with their scores; a cursor is a score and how many ids of that score are behind us."""
-        score, skip = start if start is not None else ("+inf" if index.newest_first else "-inf", 0)
-        command = (
-            ("ZREVRANGEBYSCORE", index.key, score, "-inf")
-            if index.newest_first
-            else ("ZRANGEBYSCORE", index.key, score, "+inf")
-        )
-        found = await self._pipeline.send((*command, "WITHSCORES", "LIMIT", skip, limit))
-        return [(JobId(id_.decode()), int(at)) for id_, at in found]
+    async def _read_index(self, index: _Index, start: _Place | None, limit: int) -> Sequence[_Place]:
+        """Read the ids behind a place with their scores, where ids of one score are in the order of the ids.
 
-    async def _jobs(
-        self, found: Sequence[tuple[JobId, int]], keep: frozenset[JobState] | None = None
-    ) -> tuple[Job, ...]:
-        jobs = await self.get([job_id for job_id, _ in found])
-        return tuple(job for job in jobs if job is not None and (keep is None or job.state in keep))
+        The place is found by score and id and not by counting: the job that stood there may have left the index.
+        """
+        first, last = ("+inf", "-inf") if index.newest_first else ("-inf", "+inf")
+        command = "ZREVRANGEBYSCORE" if index.newest_first else "ZRANGEBYSCORE"
+        begin = first if start is None else start[0]
+        places: list[_Place] = []
+        seen = 0
+        while True:
+            found = await self._pipeline.send((command, index.key, begin, last, "WITHSCORES", "LIMIT", seen, limit))
+            read = [(int(at), JobId(id_.decode())) for id_, at in found]
+            places += [at for at in read if start is None or (at < start if index.newest_first else at > start)]
+            seen += len(read)
+            if len(read) < limit or len(places) >= limit:
+                return places[:limit]
 
-    async def _pending_of_all_types(self, start: tuple[int, int] | None, limit: int) -> Page:
+    async def _page(self, places: Sequence[_Place], limit: int, keep: frozenset[JobState] | None = None) -> Page:
+        """Give a page from the places of its jobs and, if there is a next page, of one more."""
+        shown = places[:limit]
+        jobs = await self.get([job_id for _, job_id in shown])
+        kept = tuple(job for job in jobs if job is not None and (keep is None or job.state in keep))
+        return Page(kept, f"{shown[-1][0]},{shown[-1][1]}" if len(places) > limit else None)
+
+    async def _pending_of_all_types(self, start: _Place | None, limit: int) -> Page:
         """Merge the heads of all types' lines; scores are unique in a partition, so they alone order the page."""
         types = [job_type for job_type, states in (await self._counts()).items() if states.get(JobState.PENDING, 0) > 0]
         lines = await asyncio.gather(
             *(
-                self._read_index(_Index(self._keys("pending", name), newest_first=False), start, limit + 2)
+                self._read_index(_Index(self._keys("pending", name), newest_first=False), start, limit + 1)
                 for name in types
             )
         )
-        behind = start[0] if start is not None else -1
-        merged = sorted((entry for line in lines for entry in line if entry[1] > behind), key=lambda entry: entry[1])
-        jobs = await self._jobs(merged[:limit])
-        return Page(jobs, f"{merged[limit - 1][1]},0" if len(merged) > limit else None)
+        return await self._page(sorted(place for line in lines for place in line)[: limit + 1], limit)
 
-    async def _held_by(self, wanted: JobFilter, start: tuple[int, int] | None, limit: int) -> Page:
+    async def _held_by(self, wanted: JobFilter, start: _Place | None, limit: int) -> Page:
         if wanted.state not in {None, RUNNING} or wanted.job_type is not None or wanted.tag is not None:
             raise InvalidRequest(f"jobs can be listed by {COMBINATIONS}")
         held = await self._pipeline.send(("SMEMBERS", self._keys("held", wanted.worker or "")))
-        skip = start[1] if start is not None else 0
-        newest_first = sorted((id_.decode() for id_ in held), reverse=True)
-        jobs = await self._jobs([(JobId(id_), 0) for id_ in newest_first[skip : skip + limit]])
-        return Page(jobs, f"0,{skip + limit}" if len(newest_first) > skip + limit else None)
+        places = sorted(((0, JobId(id_.decode())) for id_ in held), reverse=True)
+        return await self._page([place for place in places if start is None or place < start][: limit + 1], limit)
 
     async def _counts(self) -> dict[str, dict[str, int]]:
         fields = await self._pipeline.send(("HGETALL", self._keys("counts")))
@@ -231,19 +233,10 @@ class Views:
         return minutes
 
 
-def _read_cursor(cursor: str | None) -> tuple[int, int] | None:
+def _read_cursor(cursor: str | None) -> _Place | None:
     if cursor is None:
         return None
     match = _CURSOR.fullmatch(cursor)
     if match is None:
         raise InvalidRequest("the cursor is not one that a page gave", pointer=None)
-    return int(match[1]), int(match[2])
-
-
-def _cursor_after(found: Sequence[tuple[JobId, int]], start: tuple[int, int] | None) -> str:
-    """Say where the page after these ids begins: the last score, and how many ids of it have been shown."""
-    last = found[-1][1]
-    shown = sum(1 for _, score in found if score == last)
-    if start is not None and start[0] == last:
-        shown += start[1]
-    return f"{last},{shown}"
+    return int(match[1]), JobId(match[2])

@@ -1,10 +1,11 @@
 -- claim: give a worker the most urgent waiting jobs of the types it has room for.
 -- KEYS  tag
 -- ARGV  worker number total nonce byte_limit
--- ITEM  job_type room
+-- ITEM  job_type room pool pool_room
 -- REPLY word; milliseconds until the next scheduled job is due, or -1; 1 if claimable jobs stay behind; then 14 words per
 -- REPLY job: id type payload token attempt max_attempts priority losses digest refusals timeout progress_timeout backoff created_at
 -- FLAGS allow-oom
+-- Types may share a pool of slots: a pool's room bounds all its types together.
 -- Words: OK; LOST (no lease: register under a new id), LATE (the lease is overdue: renew first), DRAINING, OLD (a lower
 -- number than the last one): these take nothing. The last number again is answered with the same jobs: an answer that was
 -- lost must not strand them with a worker that does not know them.
@@ -44,17 +45,19 @@ if known[2] then return {'DRAINING', '-1', '0'} end
 if tonumber(lease) < NOW then return {'LATE', '-1', '0'} end
 
 -- One cursor per type over the head of its waiting line; the most urgent head of all is taken next.
-local lines = {}
-local step = ITEMS > 4 and math.ceil(tonumber(total) / ITEMS) + 8 or tonumber(total)
+local lines, pools = {}, {}
+-- At least one: ZRANGE from 0 to -1 would give a whole line.
+local step = ITEMS > 4 and math.ceil(tonumber(total) / ITEMS) + 8 or math.max(1, tonumber(total))
 local function refill(line)
   line.heads = call('ZRANGE', line.key, line.seen, line.seen + step - 1, 'WITHSCORES')
   line.seen = line.seen + #line.heads / 2
   line.at = 1
 end
 for i = 1, ITEMS do
-  local job_type, room = item(i)
+  local job_type, room, pool, pool_room = item(i)
+  pools[pool] = tonumber(pool_room)
   if not is_paused(job_type) then
-    local line = {type = job_type, room = tonumber(room), key = T .. ':pending:' .. job_type, seen = 0}
+    local line = {type = job_type, room = tonumber(room), pool = pool, key = T .. ':pending:' .. job_type, seen = 0}
     refill(line)
     if #line.heads > 0 then lines[#lines + 1] = line end
   end
@@ -62,8 +65,9 @@ end
 local function most_urgent()
   local best, best_score
   for _, line in ipairs(lines) do
-    if line.room > 0 and line.at > #line.heads and line.seen > 0 and #line.heads > 0 then refill(line) end
-    local head = line.room > 0 and line.heads[line.at]
+    local has_room = line.room > 0 and pools[line.pool] > 0
+    if has_room and line.at > #line.heads and #line.heads > 0 then refill(line) end
+    local head = has_room and line.heads[line.at]
     if head then
       local score = tonumber(line.heads[line.at + 1])
       if not best or score < best_score then best, best_score = line, score end
@@ -80,9 +84,9 @@ while taken < tonumber(total) and examined < bound do
   local id = line.heads[line.at]
   local job, why = load(id)
   examined = examined + 1
-  local payload = job and call('GET', T .. ':payload:' .. id)
-  if not job or job.state ~= 'pending' or job.type ~= line.type or not payload then
-    set_aside(line.key, id, why or (job and not payload and 'the payload is gone') or 'not a pending job of this type')
+  local payload = job and redis.pcall('GET', T .. ':payload:' .. id)
+  if not job or job.state ~= 'pending' or job.type ~= line.type or type(payload) ~= 'string' then
+    set_aside(line.key, id, why or (job and type(payload) ~= 'string' and 'the payload is gone') or 'not a pending job of this type')
     line.seen = line.seen - 1
   elseif job.expires_at and tonumber(job.expires_at) <= NOW then
     zrem(line.key, id)
@@ -92,6 +96,7 @@ while taken < tonumber(total) and examined < bound do
     if taken > 0 and bytes > tonumber(byte_limit) then break end
     taken = taken + 1
     line.room = line.room - 1
+    pools[line.pool] = pools[line.pool] - 1
     ids[taken] = id
     local serial = tonumber(string.match(job.token or '0', '^%d+')) + 1
     job.token = int(serial) .. '-' .. nonce

@@ -92,13 +92,14 @@ local function ring_bell(key)
 end
 local function is_paused(job_type) return call('SISMEMBER', T .. ':paused', job_type) == 1 end
 
--- With a worker: one that has nothing left is announced as idle.
+-- With a worker: one that let its last job go is announced as idle.
 local function commit(worker)
   write('ZREM', zrems)
   write('ZADD', zadds)
   write('SREM', srems)
   write('SADD', sadds)
-  if worker and call('EXISTS', T .. ':held:' .. worker) == 0 then announce_worker(worker, 'idle') end
+  local let_go_of = worker and srems[T .. ':held:' .. worker]
+  if let_go_of and call('EXISTS', T .. ':held:' .. worker) == 0 then announce_worker(worker, 'idle') end
   for field, n in pairs(counts) do
     if n ~= 0 then call('HINCRBY', T .. ':counts', field, n) end
   end
@@ -115,14 +116,22 @@ local function commit(worker)
   if #workers > 0 then call('PUBLISH', T .. ':feed:workers', table.concat(workers, '\n')) end
 end
 
+-- Fields that the scripts reckon with: a job must have the first ones, and may have the others.
+local NUMBERS = {'priority', 'seq', 'attempt', 'max_attempts', 'created_at'}
+local MAYBE_NUMBERS = {'started_at', 'expires_at'}
 -- A job's small fields by name; nil where there is no readable job record under this id.
 local function load(id)
   local flat = redis.pcall('HGETALL', T .. ':job:' .. id)
   if flat.err or #flat == 0 then return nil, flat.err end
   local job = {id = id}
   for i = 1, #flat, 2 do job[flat[i]] = flat[i + 1] end
-  if not (job.state and job.type and job.priority and tonumber(job.seq) and tonumber(job.attempt)) then
-    return nil, 'fields are missing'
+  for _, name in ipairs(NUMBERS) do
+    if not tonumber(job[name]) then return nil, name .. ' is not a number' end
+  end
+  if not (job.state and job.type) then return nil, 'fields are missing' end
+  if not job.worker and (job.state == 'claimed' or job.state == 'in_progress') then return nil, 'nobody holds it' end
+  for _, name in ipairs(MAYBE_NUMBERS) do
+    if job[name] and not tonumber(job[name]) then return nil, name .. ' is not a number' end
   end
   return job
 end
@@ -150,7 +159,8 @@ local function enter_line(job)
   zadd(T .. ':pending:' .. job.type, score_of(job), job.id)
   ring(job.type)
   local key = T .. ':payload:' .. job.id
-  announce_available(job, call('STRLEN', key) <= 4096 and call('GET', key) or '')
+  local length = redis.pcall('STRLEN', key) -- an error where the payload is damaged, which claim finds out
+  announce_available(job, type(length) == 'number' and length <= 4096 and call('GET', key) or '')
   update(job, 'pending')
 end
 
@@ -164,6 +174,7 @@ end
 -- `error` is JSON text and is spliced in as it came.
 local function keep_attempt(job, outcome, reason, error)
   local key = T .. ':attempts:' .. job.id
+  if call('TYPE', key).ok ~= 'list' then call('DEL', key) end
   call('RPUSH', key, '{"attempt":' .. job.attempt .. ',"round":' .. (job.round or '1') .. ',"worker_id":"' .. (job.worker or '')
     .. '","claimed_at":' .. (job.claimed_at or 'null') .. ',"started_at":' .. (job.started_at or 'null')
     .. ',"ended_at":' .. (job.finished_at or int(NOW)) .. ',"outcome":"' .. outcome
@@ -197,9 +208,8 @@ local function finish(job, state, verb, reason)
   local backstop = int(retention + DAY)
   call('PEXPIRE', T .. ':job:' .. job.id, backstop)
   call('PEXPIRE', T .. ':payload:' .. job.id, backstop)
-  if tonumber(job.attempt) > 1 or job.round or job.losses or job.releases or job.refusals then
-    call('PEXPIRE', T .. ':attempts:' .. job.id, backstop)
-  end
+  -- Every verb that keeps an attempt says so: in `settled`, or revive in `round`.
+  if job.settled or job.round then call('PEXPIRE', T .. ':attempts:' .. job.id, backstop) end
   if job.logged then call('PEXPIRE', T .. ':log:' .. job.id, backstop) end
   count(job.state, job.type, -1)
   count(state, job.type, 1)

@@ -7,7 +7,7 @@ local due = call('ZRANGEBYSCORE', T .. ':scheduled', '-inf', int(NOW), 'LIMIT', 
 for _, id in ipairs(due) do
   local job, why = load(id)
   if not job or job.state ~= 'scheduled' then
-    set_aside(T .. ':scheduled', id, why)
+    set_aside(T .. ':scheduled', id, why or 'not a scheduled job')
   else
     zrem(T .. ':scheduled', id)
     call('HSET', T .. ':job:' .. id, 'state', 'pending')

@@ -6,7 +6,7 @@
 -- A worker is first marked lost, so that its own calls are refused from then on, and forgotten only when it holds nothing.
 local hold_until = tonumber(call('HGET', T .. ':sweep', 'hold_until')) or 0
 local late = call('ZRANGEBYSCORE', T .. ':workers', '-inf', int(NOW), 'LIMIT', 0, 100)
-local budget, more = tonumber(limit), 0
+local budget, more, forgotten = tonumber(limit), 0, 0
 
 local function recover_job(job, why)
   let_go(job)
@@ -31,6 +31,7 @@ end
 local taken = 0
 for _, worker in ipairs(late) do
   local key = T .. ':worker:' .. worker
+  if call('TYPE', key).ok ~= 'hash' then call('DEL', key) end
   local lost = call('HGET', key, 'lost')
   if lost or NOW >= hold_until then
     if not lost then
@@ -45,7 +46,7 @@ for _, worker in ipairs(late) do
       local job = load(id)
       if job and is_running(job) and job.worker == worker then recover_job(job, lost) else
         srem(T .. ':held:' .. worker, id)
-        if not job then zrem(T .. ':running', id) end
+        if not job then set_aside(T .. ':running', id, 'its worker was lost, and the job cannot be read') end
       end
     end
     taken, budget = taken + #ids, budget - #ids
@@ -58,9 +59,11 @@ for _, worker in ipairs(late) do
       call('LTRIM', T .. ':lost', 0, 99)
       call('ZREM', T .. ':workers', worker)
       call('DEL', key, T .. ':asked:' .. worker, T .. ':bell:' .. worker)
+      forgotten = forgotten + 1
     end
   end
 end
-if #late == 100 then more = 1 end
+-- Only if room was made for others to be seen: in the time after an outage the late ones stay.
+if #late == 100 and forgotten > 0 then more = 1 end
 commit()
 return {taken, more}

@@ -1,14 +1,14 @@
 -- report: keep what running handlers have said: progress, a message, log lines.
 -- KEYS  tag
 -- ARGV  worker log_cap
--- ITEM  id token fraction message log
+-- ITEM  id token fraction message log log_from
 -- REPLY one word per item: OK, LEASE_LOST or NOT_FOUND
 -- FLAGS
--- Fraction and message are empty where they did not change; a message of one space clears it. The log is lines of JSON
--- objects, one per line.
+-- Fraction and message are empty where they did not change. The log is JSON objects, one per line; log_from is how many
+-- lines of this attempt were sent before: lines that are already here are passed over, so a repeat adds none twice.
 local reply = {}
 for i = 1, ITEMS do
-  local id, token, fraction, message, log = item(i)
+  local id, token, fraction, message, log, log_from = item(i)
   local job, word = held(id, token, worker, 'report')
   if job then
     if fraction ~= '' or message ~= '' then
@@ -18,14 +18,16 @@ for i = 1, ITEMS do
       update(job, job.state)
     end
     if log ~= '' then
-      local key, lines = T .. ':log:' .. id, {}
+      local key, lines, at = T .. ':log:' .. id, {}, tonumber(log_from)
+      local counted, n = string.match(job.logged or '', '^(%S+) (%d+)$')
+      local have = counted == token and tonumber(n) or 0
       for line in string.gmatch(log, '[^\n]+') do
-        lines[#lines + 1] = line
-        if #lines == 1000 then call('RPUSH', key, unpack(lines)); lines = {} end
+        at = at + 1
+        if at > have then lines[#lines + 1] = line end
       end
-      if #lines > 0 then call('RPUSH', key, unpack(lines)) end
+      for from = 1, #lines, 1000 do call('RPUSH', key, unpack(lines, from, math.min(from + 999, #lines))) end
       call('LTRIM', key, -tonumber(log_cap), -1)
-      if not job.logged then call('HSET', T .. ':job:' .. id, 'logged', '1') end
+      call('HSET', T .. ':job:' .. id, 'logged', token .. ' ' .. int(math.max(at, have)))
     end
   end
   reply[i] = word or 'OK'

@@ -1,0 +1,67 @@
+# Everything runs from .venv, which holds the versions of constraints.txt. Only Python (3.11 or newer, with venv) and make are needed.
+
+PYTHON ?= python3
+# Tests run in this many processes.
+TEST_PROCESSES ?= 2
+
+BIN := .venv/bin
+READY := .venv/.ready
+PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+INSTALL := $(PIP) install --quiet --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo dev test test-all lint types docs bench constraints clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(READY) ## make .venv with EMP, its plugins and the tools
+
+# The dev group is read by pip 25.1 and newer, hence pip first. The build backend comes from that group too: without build
+# isolation its version is the constrained one.
+$(READY): pyproject.toml constraints.txt $(PLUGINS:%=%/pyproject.toml)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "EMP needs Python 3.11 or newer: make PYTHON=...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(INSTALL) --upgrade pip
+	$(INSTALL) --group dev
+	$(INSTALL) --no-build-isolation --editable '.[all]' $(PLUGINS:%=--editable %)
+	@touch $@
+
+demo: $(READY) ## run the whole stack once on real input, then end
+	$(BIN)/python examples/demo.py
+
+dev: $(READY) ## run the whole stack until Ctrl-C, with reload
+	$(BIN)/emp dev
+
+test: $(READY) ## run the tests, the slow ones left out
+	$(BIN)/pytest -n $(TEST_PROCESSES) -m "not slow"
+
+test-all: $(READY) ## run every test
+	$(BIN)/pytest -n $(TEST_PROCESSES)
+
+lint: types ## check style, types, imports and what may be in the tree
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python tools/check_tree.py
+
+types: $(READY) ## check the types
+	$(BIN)/mypy
+
+docs: $(READY) ## check that the links of the documentation lead somewhere
+	$(BIN)/python tools/check_links.py
+
+bench: $(READY) ## list the benchmarks
+	@ls benchmarks/*.py 2>/dev/null || echo "no benchmarks yet"
+
+constraints: $(READY) ## write what .venv holds to constraints.txt
+	{ echo '# Every package of .venv, with its version. Made by `make constraints`.'; \
+	  $(PIP) freeze --all --exclude-editable --exclude setuptools; } > constraints.tmp
+	mv constraints.tmp constraints.txt
+	touch $(READY)
+
+clean: ## remove .venv, caches and builds; the data of `make dev` in .emp stays
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find src plugins tests tools examples -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,69 @@
+"""The janitor: promote what is due, expire what waited too long, recover what lost its worker, delete what is over.
+
+It runs on a timer in every worker and every server, never only on traffic; the store lets one of them have a turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from emp_core.errors import EmpError
+from emp_core.store import Store
+
+SWEEP_EVERY = 1.0
+"""Seconds between two sweeps of one process."""
+_ROUNDS_PER_DUTY = 50
+
+_log = structlog.get_logger("emp.janitor")
+
+
+class Janitor:
+    """Sweeps the store once a second. `interval` is in seconds."""
+
+    def __init__(self, store: Store, interval: float = SWEEP_EVERY) -> None:
+        self._store = store
+        self._interval = interval
+        self._stopped = asyncio.Event()
+
+    async def run(self) -> None:
+        """Sweep until stopped; a store that is away is waited for."""
+        was_away = False
+        while not self._stopped.is_set():
+            try:
+                await self.step()
+                was_away = False
+            except EmpError as error:
+                if not was_away:
+                    _log.warning("sweep_failed", error=error.detail)
+                was_away = True
+            try:
+                await asyncio.wait_for(self._stopped.wait(), self._interval)
+            except TimeoutError:
+                continue
+
+    async def step(self) -> None:
+        """Take one turn: each duty that has work is called until it has none, up to a bound."""
+        jobs = self._store.jobs
+        due = await jobs.sweep()
+        if due.promote:
+            await _work_off(jobs.promote)
+        if due.expire:
+            await _work_off(jobs.expire)
+        if due.recover:
+            await _work_off(jobs.recover)
+        if due.retain:
+            await _work_off(jobs.retain)
+
+    def stop(self) -> None:
+        """Let `run` end after the step under way."""
+        self._stopped.set()
+
+
+async def _work_off(duty: Callable[[], Awaitable[bool]]) -> None:
+    """Call a duty while it says that there is more; the next turn goes on where this one stopped."""
+    for _ in range(_ROUNDS_PER_DUTY):
+        if not await duty():
+            return

@@ -1,0 +1,161 @@
+"""The claimer: asks for as many jobs as there are free slots, and otherwise sleeps at the doorbell."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+
+import structlog
+
+from emp_core.errors import EmpError
+from emp_core.ids import WorkerId
+from emp_core.jobs import ClaimedJob
+from emp_core.store import Claim, ClaimWord, Doorbell, Ring, Store
+from emp_worker.flusher import Flusher
+from emp_worker.slots import Slots
+
+_PAUSE_FIRST, _PAUSE_LAST = 0.1, 1.0
+
+_log = structlog.get_logger("emp.worker")
+
+
+class Claimer:
+    """Claims jobs for one lease.
+
+    Args:
+        begin: what to do with a claimed job.
+        wanted: called when the worker's own bell rang: a cancel or a drain waits at the store.
+
+    `is_asking` says that a claim's answer is outstanding, `is_answered` that the last one came.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        worker_id: WorkerId,
+        slots: Slots,
+        flusher: Flusher,
+        begin: Callable[[ClaimedJob], None],
+        wanted: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._worker_id = worker_id
+        self._slots = slots
+        self._flusher = flusher
+        self._begin = begin
+        self._wanted = wanted
+        self._number = 0
+        self._stopped = asyncio.Event()
+        self._bell: asyncio.Task[Ring | None] | None = None
+        self._heard: frozenset[str] = frozenset()
+        self._left_behind = True
+        self._asked: frozenset[str] = frozenset()
+        self._next_due = Doorbell.LONGEST_WAIT
+        self.is_asking = False
+        self.is_answered = False
+
+    async def run(self) -> None:
+        """Claim until stopped; a store that is away is waited for."""
+        pause = _PAUSE_FIRST
+        try:
+            while not self._stopped.is_set():
+                try:
+                    await self.step()
+                    pause = _PAUSE_FIRST
+                except EmpError as error:
+                    _log.warning("claim_failed", error=error.detail, again_in_seconds=pause)
+                    await self._any_of(self._stopped, patience=pause)
+                    pause = min(pause * 2, _PAUSE_LAST)
+                    self._left_behind = True
+                    self.is_answered = False
+        finally:
+            await self._hang_up()
+
+    async def step(self) -> None:
+        """Claim if there may be jobs for free slots, else wait for a reason to."""
+        self._slots.changed.clear()
+        rooms = {} if self._flusher.is_backlogged else self._slots.rooms()
+        # Types that had no room at the last claim were not asked for, so nothing is known of their lines.
+        if rooms and (self._left_behind or not self._asked.issuperset(rooms)):
+            await self._claim(rooms)
+        else:
+            await self._wait(frozenset(rooms))
+
+    async def _claim(self, rooms: dict[str, int]) -> None:
+        # The number rises only with an answer: asked for again, a claim whose answer was lost gives the same jobs.
+        self.is_asking = True
+        claim = await self._store.jobs.claim(
+            self._worker_id, self._number + 1, rooms, self._slots.free(), self._slots.pools()
+        )
+        self._number += 1
+        self.is_asking = False
+        self.is_answered = True
+        self._asked = frozenset(rooms)
+        self._left_behind = claim.more
+        self._next_due = _seconds(claim.next_due)
+        if claim.word is not ClaimWord.OK:
+            await self._refused(claim)
+        for job in claim.jobs:
+            self._begin(job)
+
+    async def _refused(self, claim: Claim) -> None:
+        """Let the heartbeat find out why, and ask again later."""
+        _log.warning("claim_refused", word=str(claim.word))
+        self._wanted()
+        self._left_behind = True
+        await self._any_of(self._stopped, patience=_PAUSE_LAST / 2)
+
+    async def _wait(self, rooms: frozenset[str]) -> None:
+        """Wait for the bell, a free slot or room for outcomes."""
+        if self._bell is not None and not self._heard.issuperset(rooms):
+            # It does not listen for all that we have room for now. A pop that is cancelled may have swallowed a ring.
+            await self._hang_up()
+            self._left_behind = True
+        if self._bell is None:
+            self._heard = rooms
+            self._bell = asyncio.create_task(self._store.doorbell.wait(self._worker_id, rooms, self._next_due))
+        if self._left_behind and rooms:
+            return
+        self._flusher.relieved.clear()
+        await self._any_of(self._slots.changed, self._flusher.relieved, self._stopped, also=self._bell)
+        if self._bell.done():
+            bell, self._bell = self._bell, None
+            await self._rang(bell.result())
+
+    async def _rang(self, ring: Ring | None) -> None:
+        if ring is None:
+            # The time is over: a job may be due now, and no ring may be needed to find one.
+            if self._next_due < Doorbell.LONGEST_WAIT:
+                await self._store.jobs.promote()
+            self._left_behind = True
+        elif ring.job_type is None:
+            self._wanted()
+        elif ring.job_type in self._slots.rooms():
+            self._left_behind = True
+        else:
+            await self._store.jobs.ring(ring.job_type)
+
+    async def _any_of(
+        self, *events: asyncio.Event, also: asyncio.Task[Ring | None] | None = None, patience: float | None = None
+    ) -> None:
+        waits: set[asyncio.Task[object]] = {asyncio.create_task(event.wait()) for event in events}
+        try:
+            await asyncio.wait(waits | ({also} if also else set()), timeout=patience, return_when="FIRST_COMPLETED")
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    async def _hang_up(self) -> None:
+        if self._bell is not None:
+            self._bell.cancel()
+            await asyncio.wait([self._bell])
+            self._bell = None
+
+    def stop(self) -> None:
+        """Take nothing more; `run` ends after the claim under way, whose jobs are still begun."""
+        self._stopped.set()
+
+
+def _seconds(due: timedelta | None) -> float:
+    return Doorbell.LONGEST_WAIT if due is None else min(due.total_seconds(), Doorbell.LONGEST_WAIT)

@@ -1,0 +1,88 @@
+"""What a handler knows of its job, and how it speaks to the worker."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, Protocol
+
+from emp_core.ids import JobId, WorkerId
+from emp_worker.failures import JobCancelled
+from emp_worker.joblog import job_logger
+
+PROGRESS_MESSAGE_LIMIT: Final = 256
+
+
+class Reporter(Protocol):
+    """Takes what one attempt says: the worker's flusher, a child's pipe, a test's list. Any thread; never blocks."""
+
+    def progress(self, fraction: float | None, message: str | None) -> None:
+        """Take a new progress; None leaves what was."""
+
+    def log(self, line: bytes) -> None:
+        """Take one log line, a JSON object."""
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class JobContext:
+    """One attempt, as its handler sees it.
+
+    `deadline` (UTC) is when its time limit ends it; `resources` is the value of the job type's lifespan.
+    """
+
+    job_id: JobId
+    job_type: str
+    attempt: int
+    max_attempts: int
+    priority: int
+    worker_id: WorkerId
+    deadline: datetime | None
+    reporter: Reporter = field(repr=False)
+    resources: Any = field(default=None, repr=False)
+    _cancelled: bool = field(default=False, init=False)
+    _log: logging.Logger | None = field(default=None, init=False, repr=False)
+
+    def progress(self, fraction: float | None, message: str | None = None) -> None:
+        """Say how much is done (0.0 to 1.0; beyond is cut) and, if you like, what is being done (256 characters).
+
+        Never blocks, and works from any thread. None as the fraction changes the message only.
+
+        Raises:
+            ValueError: the fraction is not a number (NaN).
+        """
+        if fraction is not None:
+            fraction = float(fraction)
+            if math.isnan(fraction):
+                raise ValueError("progress takes a fraction from 0.0 to 1.0, not NaN")
+            fraction = min(max(fraction, 0.0), 1.0)
+        if message is not None:
+            # A lone surrogate has no UTF-8, and so no place in a message.
+            message = str(message)[:PROGRESS_MESSAGE_LIMIT].encode("utf-8", "replace").decode()
+        self.reporter.progress(fraction, message)
+
+    @property
+    def log(self) -> logging.Logger:
+        """A standard logger whose lines are kept with the job: 1,000 of them and 256 KiB an attempt."""
+        if self._log is None:
+            self._log = job_logger(self.job_id, self.attempt, self.reporter.log)
+        return self._log
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the handler should stop: the job was called off, its time is over, or the worker must end."""
+        return self._cancelled
+
+    def raise_if_cancelled(self) -> None:
+        """Stop the handler here if it should stop; call it between the steps of long work.
+
+        Raises:
+            JobCancelled: it should stop.
+        """
+        if self._cancelled:
+            raise JobCancelled(f"job {self.job_id} was called off")
+
+    def request_cancel(self) -> None:
+        """Ask the handler to stop; the worker calls it."""
+        self._cancelled = True

@@ -1,0 +1,212 @@
+"""The flusher: writes behind what jobs have done. Outcomes, starts, progress and log lines go out together.
+
+Commands of one event-loop tick share a round trip (see emp_core.store.batching), so what is flushed rides with the next
+claim. If the store is away, outcomes wait until it is back: a finish is repeated until it lands.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+
+import structlog
+
+from emp_core.errors import StoreFull, StoreUnavailable
+from emp_core.ids import JobId, WorkerId
+from emp_core.jobs import Completed, Failed, Outcome, Report, Retry, Started
+from emp_core.store import Reply, Store
+
+REPORT_EVERY = 0.1
+"""Seconds between two reports of a job: progress is coalesced to ten a second, a final outcome never is."""
+BACKLOG_OUTCOMES = 1000
+BACKLOG_BYTES = 64 * 1024 * 1024
+_PAUSE_FIRST, _PAUSE_LAST = 0.1, 1.0
+
+_log = structlog.get_logger("emp.worker")
+
+
+@dataclass(slots=True)
+class _Said:
+    """What one attempt has said and the store does not have yet."""
+
+    token: str
+    fraction: float | None = None
+    message: str | None = None
+    log: list[bytes] = field(default_factory=list)
+    log_sent: int = 0
+
+    def report(self, job_id: JobId) -> Report:
+        return Report(job_id, self.token, self.fraction, self.message, tuple(self.log), self.log_sent)
+
+    def is_news(self) -> bool:
+        return self.fraction is not None or self.message is not None or bool(self.log)
+
+    def sent(self, report: Report) -> None:
+        """Forget what the store has now; what was said meanwhile stays."""
+        if self.fraction == report.fraction:
+            self.fraction = None
+        if self.message == report.message:
+            self.message = None
+        del self.log[: len(report.log)]
+        self.log_sent += len(report.log)
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What goes out in one flush, all of one worker id."""
+
+    starts: list[Started]
+    reports: list[Report]
+    outcomes: list[Outcome]
+
+
+class Flusher:
+    """Buffers what the attempts of one worker id produce and writes it in batches."""
+
+    def __init__(self, store: Store, worker_id: WorkerId) -> None:
+        self._store = store
+        self._worker_id = worker_id
+        self._starts: dict[JobId, Started] = {}
+        self._said: dict[JobId, _Said] = {}
+        self._outcomes: dict[JobId, Outcome] = {}
+        self._bytes = 0
+        self._reported_at = 0.0
+        self._dirty = asyncio.Event()
+        self._stopping = False
+        self.relieved = asyncio.Event()
+
+    @property
+    def is_backlogged(self) -> bool:
+        """Whether so many outcomes wait for the store that no more jobs should be claimed."""
+        return len(self._outcomes) >= BACKLOG_OUTCOMES or self._bytes >= BACKLOG_BYTES
+
+    @property
+    def unsettled(self) -> frozenset[JobId]:
+        """The jobs whose outcomes the store does not have yet."""
+        return frozenset(self._outcomes)
+
+    def started(self, job_id: JobId, token: str) -> None:
+        """Take that a handler is about to be called."""
+        self._starts[job_id] = Started(job_id, token)
+        self._said[job_id] = _Said(token)
+        self._dirty.set()
+
+    def said(self, job_id: JobId, fraction: float | None, message: str | None) -> None:
+        """Take an attempt's progress; only the newest counts. After its outcome nothing is taken."""
+        said = self._said.get(job_id)
+        if said is not None and job_id not in self._outcomes:
+            said.fraction = said.fraction if fraction is None else fraction
+            said.message = said.message if message is None else message
+            self._dirty.set()
+
+    def logged(self, job_id: JobId, line: bytes) -> None:
+        """Take a line of an attempt's log."""
+        said = self._said.get(job_id)
+        if said is not None and job_id not in self._outcomes:
+            said.log.append(line)
+            self._dirty.set()
+
+    def settle(self, outcome: Outcome) -> None:
+        """Take how an attempt ended; it is written before anything else of this job is."""
+        self._outcomes[outcome.job_id] = outcome
+        self._bytes += _size(outcome)
+        self._dirty.set()
+
+    async def run(self) -> None:
+        """Flush whatever comes until stopped, and then what is left."""
+        pause = _PAUSE_FIRST
+        while not (self._stopping and self._is_empty()):
+            await self._dirty.wait()
+            try:
+                await self.step()
+                pause = _PAUSE_FIRST
+            except StoreUnavailable as error:
+                _log.warning("flush_failed", error=error.detail, outcomes=len(self._outcomes), again_in_seconds=pause)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _PAUSE_LAST)
+                self._dirty.set()
+
+    async def step(self) -> None:
+        """Write what is there. Raises StoreUnavailable if the store is away; nothing is lost then."""
+        self._dirty.clear()
+        batch = self._gather()
+        jobs = self._store.jobs
+        _, reported, words = await asyncio.gather(
+            jobs.start(self._worker_id, batch.starts), self._report(batch.reports), self._settle(batch.outcomes)
+        )
+        for start in batch.starts:
+            if self._starts.get(start.job_id) is start:
+                del self._starts[start.job_id]
+        for report in reported:
+            if report.job_id in self._said:
+                self._said[report.job_id].sent(report)
+        for outcome, word in zip(batch.outcomes, words, strict=True):
+            self._settled(outcome, word)
+        if not self.is_backlogged:
+            self.relieved.set()
+        if any(said.is_news() for said in self._said.values()):
+            asyncio.get_running_loop().call_later(REPORT_EVERY, self._dirty.set)
+
+    def _gather(self) -> _Batch:
+        """Choose what goes out now: all outcomes and starts; reports of jobs that end, the others when it is time."""
+        outcomes = list(self._outcomes.values())
+        # complete passes through in_progress by itself, and no other outcome needs the start either.
+        starts = [start for start in self._starts.values() if start.job_id not in self._outcomes]
+        now = time.monotonic()
+        is_time = now - self._reported_at >= REPORT_EVERY
+        reports = [
+            said.report(job_id)
+            for job_id, said in self._said.items()
+            if said.is_news() and (is_time or job_id in self._outcomes)
+        ]
+        if reports and is_time:
+            self._reported_at = now
+        return _Batch(starts, reports, outcomes)
+
+    async def _report(self, reports: list[Report]) -> list[Report]:
+        """Write reports and give those that are done with; a full store costs log lines and progress, not outcomes."""
+        try:
+            await self._store.jobs.report(self._worker_id, reports)
+        except StoreFull as error:
+            _log.warning("reports_dropped", error=error.detail, jobs=len(reports))
+        return reports
+
+    async def _settle(self, outcomes: list[Outcome]) -> list[Reply]:
+        try:
+            return await self._store.jobs.settle(self._worker_id, outcomes)
+        except StoreFull as error:
+            # Outcomes may go over the memory limit, so this is a full disk: it is waited for like a store that is away.
+            raise StoreUnavailable(error.detail) from error
+
+    def _settled(self, outcome: Outcome, word: Reply) -> None:
+        job_id = outcome.job_id
+        del self._outcomes[job_id]
+        self._said.pop(job_id, None)
+        self._starts.pop(job_id, None)
+        self._bytes -= _size(outcome)
+        name = type(outcome).__name__.lower()
+        if word is not Reply.OK:
+            _log.warning("outcome_refused", job_id=job_id, outcome=name, word=str(word))
+        elif isinstance(outcome, Failed | Retry):
+            _log.info("attempt_failed", job_id=job_id, outcome=name, reason=str(outcome.reason))
+        else:
+            _log.debug("attempt_ended", job_id=job_id, outcome=name)
+
+    def _is_empty(self) -> bool:
+        return not self._outcomes and not self._starts
+
+    def stop(self) -> None:
+        """Let `run` end when everything is written."""
+        self._stopping = True
+        self._dirty.set()
+
+
+def _size(outcome: Outcome) -> int:
+    match outcome:
+        case Completed():
+            return len(outcome.result)
+        case Failed() | Retry():
+            return len(outcome.error)
+        case _:
+            return 0

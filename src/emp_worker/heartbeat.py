@@ -1,0 +1,170 @@
+"""The heartbeat: keeps the worker's lease, on a thread of its own with a connection of its own.
+
+A handler that blocks the event loop must not cost the worker its lease, so nothing here depends on that loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Protocol
+
+import structlog
+
+from emp_core.errors import EmpError
+from emp_core.ids import WorkerId, new_worker_id
+from emp_core.jobs import Announcement
+from emp_core.store import LeaseWord, LeaveWord, Renewed, Store, open_store
+from emp_worker.lease import Lease, boot_time
+
+RETRY_EVERY = 0.5
+"""Seconds between two tries to renew while the store does not answer."""
+ANNOUNCE_EVERY = timedelta(days=1).total_seconds()
+LEAVE_WITHIN = 3.0
+
+_log = structlog.get_logger("emp.worker")
+
+
+class Listener(Protocol):
+    """Who hears of the lease. Called in the heartbeat's thread."""
+
+    def lease_given(self, lease: Lease) -> None:
+        """Hear of a registration: at the start, and after every loss under a new id."""
+
+    def lease_renewed(self, lease: Lease, renewed: Renewed) -> None:
+        """Hear of a renewal, and what the store answered to it."""
+
+
+class LoopLag:
+    """Measures how late an event loop is: the time from asking it to do something until it does."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._asked_at: float | None = None
+        self._last = 0.0
+
+    def measure(self) -> float:
+        """Ask the loop once more and give the last lag in seconds; an unanswered question counts as it ages."""
+        asked_at = self._asked_at
+        if asked_at is not None:
+            return max(self._last, time.monotonic() - asked_at)
+        last, self._last = self._last, 0.0
+        self._asked_at = time.monotonic()
+        self._loop.call_soon_threadsafe(self._answered, self._asked_at)
+        return last
+
+    def _answered(self, asked_at: float) -> None:
+        self._last = time.monotonic() - asked_at
+        self._asked_at = None
+
+
+class Heartbeat:
+    """Registers the worker, renews its lease every third of it, and leaves at the end."""
+
+    def __init__(
+        self,
+        redis_url: str,
+        namespace: str,
+        info: Mapping[str, Any],
+        announcements: Sequence[Announcement],
+        listener: Listener,
+    ) -> None:
+        self._redis_url = redis_url
+        self._namespace = namespace
+        self._info = info
+        self._announcements = announcements
+        self._listener = listener
+        self._lag = LoopLag(asyncio.get_running_loop())
+        self._loop = asyncio.new_event_loop()
+        self._poked = asyncio.Event()
+        self._leaving: str | None = None
+        self._epoch = ""
+        self._announced_at = 0.0
+        self._thread = threading.Thread(target=self._in_thread, name="emp-heartbeat", daemon=True)
+
+    def start(self) -> None:
+        """Begin; the listener hears of the registration when the store has answered."""
+        self._thread.start()
+
+    def poke(self) -> None:
+        """Renew now: a cancel or a drain waits at the store. Any thread."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._poked.set)
+
+    async def stop(self, reason: str) -> None:
+        """Leave, and wait until the store knows or has not answered in time; then the lease runs out by itself."""
+        self._leaving = reason
+        self.poke()
+        await asyncio.to_thread(self._thread.join, LEAVE_WITHIN * 2)
+
+    def _in_thread(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._run())
+
+    async def _run(self) -> None:
+        async with open_store(self._redis_url, self._namespace) as store:
+            lease: Lease | None = None
+            while self._leaving is None:
+                self._poked.clear()
+                pause = RETRY_EVERY
+                try:
+                    lease = await (self._register(store) if lease is None else self._renew(store, lease))
+                    pause = 0.0 if lease is None else lease.length.total_seconds() / 3
+                except EmpError as error:
+                    _log.warning("lease_not_renewed", error=error.detail, again_in_seconds=pause)
+                if self._leaving is None and pause:
+                    await _pause(self._poked, pause)
+            if lease is not None:
+                await self._leave(store, lease.worker_id, self._leaving)
+
+    async def _register(self, store: Store) -> Lease | None:
+        """Get a lease under a new id: an id that was lost once is answered LOST for ever."""
+        sent_at, worker_id = boot_time(), new_worker_id()
+        registered = await store.workers.register(worker_id, self._info)
+        if registered.word is not LeaseWord.OK:
+            return None
+        if self._epoch and registered.epoch != self._epoch:
+            _log.warning("store_came_back_empty", epoch=registered.epoch, epoch_before=self._epoch)
+        self._epoch = registered.epoch
+        await self._announce(store)
+        lease = Lease(worker_id, sent_at, registered.lease)
+        self._listener.lease_given(lease)
+        return lease
+
+    async def _renew(self, store: Store, lease: Lease) -> Lease | None:
+        """Renew the lease; None if it was lost."""
+        sent_at = boot_time()
+        renewed = await store.workers.renew(lease.worker_id, self._lag.measure())
+        if renewed.word is not LeaseWord.OK:
+            _log.warning("lease_lost", worker_id=lease.worker_id)
+            return None
+        if time.monotonic() - self._announced_at > ANNOUNCE_EVERY:
+            await self._announce(store)
+        confirmed = Lease(lease.worker_id, sent_at, lease.length)
+        self._listener.lease_renewed(confirmed, renewed)
+        return confirmed
+
+    async def _announce(self, store: Store) -> None:
+        await store.types.announce(self._announcements)
+        self._announced_at = time.monotonic()
+
+    async def _leave(self, store: Store, worker_id: WorkerId, reason: str) -> None:
+        try:
+            async with asyncio.timeout(LEAVE_WITHIN):
+                word = await store.workers.leave(worker_id, reason)
+                # It still holds the jobs of a claim whose answer was lost: they need not wait for the janitor.
+                while word is LeaveWord.LOST and await store.jobs.recover():
+                    pass
+                _log.info("worker_left", worker_id=worker_id, word=str(word), reason=reason)
+        except (EmpError, TimeoutError) as error:
+            _log.warning("leave_failed", worker_id=worker_id, error=str(error))
+
+
+async def _pause(event: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(event.wait(), seconds)
+    except TimeoutError:
+        return

@@ -1,0 +1,196 @@
+"""Load the installed plugins, each apart: one that is broken costs the others nothing and keeps its reason."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pluggy
+import structlog
+
+from emp_core.jobs import Announcement
+from emp_worker import hookspecs
+from emp_worker.discovery import FoundPlugin, Phase, PluginFailure, find_plugins, is_named, normalised
+from emp_worker.error_json import describe
+from emp_worker.failures import InvalidJobType
+from emp_worker.hookspecs import PROJECT
+from emp_worker.jobtypes import JobType
+
+_log = structlog.get_logger("emp.worker")
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedType:
+    """A job type that this process serves, and whose it is."""
+
+    job_type: JobType
+    distribution: str
+    version: str
+
+    def announcement(self) -> Announcement:
+        """Say what the store and the server need to know of it."""
+        return self.job_type.announcement(self.distribution, self.version)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedPlugin:
+    """A plugin that was loaded: the object that it hooks with, and all job types that it declares."""
+
+    found: FoundPlugin
+    plugin: object
+    job_types: tuple[JobType, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plugins:
+    """All that loading gave: the job types to serve, what was loaded, failed or left out, and the hooks to call."""
+
+    types: Mapping[str, LoadedType]
+    loaded: tuple[LoadedPlugin, ...]
+    failures: tuple[PluginFailure, ...]
+    disabled: tuple[FoundPlugin, ...]
+    hooks: pluggy.HookRelay
+
+    def report(self) -> tuple[dict[str, Any], ...]:
+        """Give one JSON object per plugin: whose it is, its state, its job types and, if it failed, how far it came."""
+        rows = [report_row(each.found, "loaded", self._served(each)) for each in self.loaded]
+        rows += [report_row(each, "failed") for each in self.failures]
+        rows += [report_row(each, "disabled") for each in self.disabled]
+        return tuple(sorted(rows, key=lambda row: (row["distribution"], row["entry_point"], row["state"])))
+
+    def _served(self, plugin: LoadedPlugin) -> list[str]:
+        return [each.name for each in plugin.job_types if self._serves(each)]
+
+    def _serves(self, job_type: JobType) -> bool:
+        served = self.types.get(job_type.name)
+        return served is not None and served.job_type is job_type
+
+
+def report_row(plugin: FoundPlugin | PluginFailure, state: str, job_types: Sequence[str] = ()) -> dict[str, Any]:
+    """Describe one plugin as a JSON object; one that failed has phase, why and traceback too."""
+    row: dict[str, Any] = {
+        "distribution": plugin.distribution,
+        "version": plugin.version,
+        "entry_point": plugin.entry_point,
+        "state": state,
+        "job_types": list(job_types),
+    }
+    if isinstance(plugin, PluginFailure):
+        row |= {"phase": plugin.phase.value, "why": plugin.why, "traceback": plugin.traceback}
+    return row
+
+
+def load_plugins(
+    *, only: Collection[str] | None = None, disabled: Collection[str] = (), prefer: Mapping[str, str] | None = None
+) -> Plugins:
+    """Find and load the installed plugins.
+
+    `only` and `disabled` hold names of distributions or entry points; `prefer` says which distribution serves a job
+    type that several declare (without it none does). Never fails: what went wrong is in `failures`, and whether that
+    matters is the caller's business.
+    """
+    found, failures = find_plugins()
+    wanted = [plugin for plugin in found if (only is None or is_named(plugin, only)) and not is_named(plugin, disabled)]
+    manager = _manager()
+    loaded: list[LoadedPlugin] = []
+    for plugin in wanted:
+        match _load(plugin):
+            case PluginFailure() as failure:
+                failures.append(failure)
+            case LoadedPlugin() as each:
+                loaded.append(each)
+                if not manager.is_registered(each.plugin):  # two entry points may name one module
+                    manager.register(each.plugin, name=f"{plugin.distribution}:{plugin.entry_point}")
+    types, conflicts = _served(loaded, prefer or {})
+    left_out = tuple(plugin for plugin in found if plugin not in wanted)
+    return Plugins(types, tuple(loaded), (*failures, *conflicts), left_out, manager.hook)
+
+
+def tell(hook: pluggy.HookCaller, **facts: Any) -> None:
+    """Call a hook that only observes: what one plugin's code raises is logged, and the next one still hears."""
+    for observer in reversed(hook.get_hookimpls()):
+        try:
+            observer.function(*[facts[name] for name in observer.argnames])
+        except Exception as error:  # noqa: BLE001 - a plugin's code; nothing depends on it
+            told = describe(error)
+            problem = f"{told['kind']}: {told['message']}"
+            _log.warning("hook_failed", hook=hook.name, plugin=observer.plugin_name, error=problem)
+
+
+def _manager() -> pluggy.PluginManager:
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(hookspecs)
+    return manager
+
+
+def _load(found: FoundPlugin) -> LoadedPlugin | PluginFailure:
+    """Import one plugin and check what it declares, surviving whatever its code does short of ending the process."""
+    phase = Phase.IMPORT
+    try:
+        # What a plugin prints while it loads must not get into a command's JSON.
+        with contextlib.redirect_stdout(sys.stderr):
+            plugin = found.entry.load()
+            phase = Phase.HOOKS
+            # A manager of its own: a plugin with a wrong hook never comes near the others'.
+            manager = _manager()
+            manager.register(plugin, name=found.distribution)
+            _check_hooks(manager, plugin)
+            phase = Phase.JOB_TYPES
+            job_types = tuple(_declared(manager.hook.emp_job_types()))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - a plugin's code may raise anything, SystemExit too
+        told = describe(error)
+        return found.failure(phase, f"{told['kind']}: {told['message']}", told.get("traceback", ""))
+    return LoadedPlugin(found, plugin, job_types)
+
+
+def _check_hooks(manager: pluggy.PluginManager, plugin: object) -> None:
+    """Refuse a plugin that hooks nothing, something unknown, or something without saying so."""
+    manager.check_pending()
+    hooked = {caller.name for caller in manager.get_hookcallers(plugin) or ()}
+    known = {name for name in vars(hookspecs) if name.startswith("emp_")}
+    if unmarked := sorted(name for name in known - hooked if callable(getattr(plugin, name, None))):
+        raise InvalidJobType(f"{', '.join(unmarked)} is not marked; put @hookimpl above it")
+    if not hooked:
+        raise InvalidJobType("the plugin hooks nothing; declare its job types in emp_job_types")
+
+
+def _declared(answers: list[Any]) -> Iterator[JobType]:
+    """Check that what a plugin declares are job types of different names."""
+    names: set[str] = set()
+    for answer in answers:
+        for job_type in answer:
+            if not isinstance(job_type, JobType):
+                raise InvalidJobType(f"emp_job_types gave {job_type!r}; give JobType(...) objects")
+            if job_type.name in names:
+                raise InvalidJobType(f"emp_job_types gave {job_type.name} twice")
+            names.add(job_type.name)
+            yield job_type
+
+
+def _served(loaded: list[LoadedPlugin], prefer: Mapping[str, str]) -> tuple[dict[str, LoadedType], list[PluginFailure]]:
+    """Say who serves which job type; one that several declare is served by the preferred one, or by none."""
+    claims: dict[str, list[tuple[FoundPlugin, JobType]]] = {}
+    for plugin in loaded:
+        for job_type in plugin.job_types:
+            claims.setdefault(job_type.name, []).append((plugin.found, job_type))
+    types: dict[str, LoadedType] = {}
+    failures: list[PluginFailure] = []
+    for name, claimants in sorted(claims.items()):
+        wish = normalised(prefer.get(name, ""))
+        chosen = claimants
+        if len(claimants) > 1:
+            chosen = [claimant for claimant in claimants if normalised(claimant[0].distribution) == wish]
+        if len(chosen) == 1:
+            found, job_type = chosen[0]
+            types[name] = LoadedType(job_type, found.distribution, found.version)
+            continue
+        owners = " and ".join(f"{found.distribution} {found.version}" for found, _ in claimants)
+        remedy = f"remove one, or choose with EMP_PLUGINS_PREFER={name}={claimants[0][0].distribution}"
+        why = f"{name} is declared by {owners}, so neither serves it; {remedy}"
+        failures += [found.failure(Phase.CONFLICT, why) for found, _ in claimants]
+    return types, failures

@@ -1,0 +1,114 @@
+"""One worker process under its supervisor: `python -m emp_worker.process`.
+
+Its settings come as one JSON line on standard input, which stays open: its end means that the supervisor has gone, and
+the worker drains. What the supervisor should know goes as JSON lines to the descriptor that the settings line names.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+
+from emp_core import logs
+from emp_core.errors import SettingsError
+from emp_worker.plugins import Plugins, load_plugins
+from emp_worker.settings import WorkerSettings
+from emp_worker.worker import Worker, served_types
+
+STARTED_WRONG = 2
+"""The exit code that says: starting again will not help."""
+
+_log = structlog.get_logger("emp.worker")
+
+
+def main() -> None:
+    """Run a worker until it is told to stop, and end the process."""
+    given = json.loads(sys.stdin.readline())
+    settings = WorkerSettings.model_validate(given["settings"])
+    logs.configure(settings)
+    plugins = load_plugins(only=settings.plugins, disabled=settings.plugins_disabled, prefer=settings.plugins_prefer)
+    try:
+        check(settings, plugins)
+    except SettingsError as error:
+        _log.error("cannot_start", error=error.detail)
+        sys.exit(STARTED_WRONG)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        is_stuck = runner.run(_work(settings, plugins, int(given["report_to"])))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if is_stuck:
+        # A handler's thread that ignores its end would hold the interpreter's exit up for ever.
+        os._exit(0)
+
+
+def check(settings: WorkerSettings, plugins: Plugins) -> None:
+    """Say each failed plugin once, and refuse to start with nothing to serve.
+
+    Raises:
+        SettingsError: no job type can be served, or a plugin failed and the worker is strict.
+    """
+    for failure in plugins.failures:
+        _log.error(
+            "plugin_failed",
+            distribution=failure.distribution,
+            version=failure.version,
+            entry_point=failure.entry_point,
+            phase=str(failure.phase),
+            why=failure.why,
+        )
+    if settings.strict and plugins.failures:
+        raise SettingsError("a plugin failed to load, and the worker is strict; `emp plugins` says why")
+    if not plugins.types:
+        raise SettingsError(
+            "there is no job type to serve; install a plugin (`pip install emp-plugin-...`), see `emp plugins`"
+        )
+    if not served_types(plugins, settings.types):
+        patterns = ", ".join(settings.types)
+        raise SettingsError(f"no installed job type matches {patterns}; there are {', '.join(sorted(plugins.types))}")
+
+
+def _loop_factory() -> Any:
+    try:
+        import uvloop  # noqa: PLC0415 - not there on every platform
+    except ImportError:  # there is none for this platform
+        return None
+    return uvloop.new_event_loop
+
+
+async def _work(settings: WorkerSettings, plugins: Plugins, report_to: int) -> bool:
+    reports = os.fdopen(report_to, "w", buffering=1)
+
+    def report(facts: Mapping[str, Any]) -> None:
+        try:
+            reports.write(json.dumps(dict(facts)) + "\n")
+        except OSError as error:  # the supervisor has gone; the end of standard input stops us
+            _log.debug("report_failed", error=str(error))
+
+    worker = Worker(settings, plugins, report)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, worker.stop)
+    threading.Thread(target=_watch_supervisor, args=(loop, worker), name="emp-watch", daemon=True).start()
+    await worker.run()
+    return worker.has_stuck_threads
+
+
+def _watch_supervisor(loop: asyncio.AbstractEventLoop, worker: Worker) -> None:
+    """Wait for the end of standard input."""
+    while sys.stdin.readline():
+        pass
+    if not loop.is_closed():
+        _log.warning("supervisor_gone")
+        loop.call_soon_threadsafe(worker.stop)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""A session: everything that a worker does under one lease. A lost lease ends it, and the next one begins afresh.
+
+The order of the stop is the nesting: the claimer first (no new work), then the attempts (they end or are released),
+then the flusher (every outcome is stored).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Protocol
+
+import structlog
+from pluggy import HookRelay
+
+from emp_core.ids import JobId
+from emp_core.store import Renewed, Store
+from emp_worker.claimer import Claimer
+from emp_worker.executor import Ending, Executor
+from emp_worker.flusher import Flusher
+from emp_worker.isolation import Runners
+from emp_worker.jobtypes import JobType
+from emp_worker.lease import Lease
+from emp_worker.slots import Slots
+from emp_worker.strangers import Strangers
+
+END_WITHIN = 2.0
+"""Seconds that handlers get to end after they were told to; threads that need longer end with the process."""
+
+_log = structlog.get_logger("emp.worker")
+
+
+class Loop(Protocol):
+    """What every loop of EMP has; the names of its parts are the same everywhere."""
+
+    async def run(self) -> None:
+        """Wait for reasons to act, until stopped."""
+
+    def stop(self) -> None:
+        """Let `run` end."""
+
+
+@asynccontextmanager
+async def running(loop: Loop) -> AsyncIterator[None]:
+    """Run a loop beside the body, and stop it after the body. A loop that fails fails the body."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(loop.run())
+        try:
+            yield
+        finally:
+            loop.stop()
+
+
+async def first_of(*events: asyncio.Event, patience: float | None = None) -> None:
+    """Wait until one of the events is set, or for `patience` seconds."""
+    waits = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+
+
+class Session:
+    """Claims, performs and settles jobs under one lease.
+
+    `lost` is set from outside when the lease is; `poke` makes the heartbeat renew at once.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        types: Mapping[str, JobType],
+        runners: Runners,
+        slots: Slots,
+        lease: Lease,
+        hooks: HookRelay,
+        poke: Callable[[], None],
+    ) -> None:
+        self.lease = lease
+        self.lost = asyncio.Event()
+        self._flusher = Flusher(store, lease.worker_id)
+        self._executor = Executor(types, runners, slots, self._flusher, lambda: self.lease, hooks)
+        self._claimer = Claimer(store, lease.worker_id, slots, self._flusher, self._executor.begin, poke)
+        self._strangers = Strangers(store, lease.worker_id, self._known, self._flusher.settle)
+
+    async def run(self, stop: asyncio.Event, hurry: asyncio.Event, grace: timedelta) -> None:
+        """Work until the lease is lost or `stop` is set; `hurry` ends the grace that running jobs get then."""
+        async with running(self._flusher), running(self._strangers):
+            async with running(self._claimer):
+                await first_of(self.lost, stop)
+            if not self.lost.is_set():
+                _log.info("draining", running=len(self._executor.running), grace_seconds=grace.total_seconds())
+                await first_of(self._executor.idle, hurry, self.lost, patience=grace.total_seconds())
+            self._executor.end_all(Ending.LEASE_LOST if self.lost.is_set() else Ending.SHUTDOWN)
+            await first_of(self._executor.idle, patience=END_WITHIN)
+            self._executor.abandon()
+
+    def renewed(self, lease: Lease, answer: Renewed) -> None:
+        """Take a renewal: it confirms the lease, repeats cancel requests, and says how many jobs we should hold."""
+        self.lease = lease
+        for job_id in answer.asked:
+            self._executor.cancel(job_id)
+        self._strangers.counted(answer.held)
+
+    @property
+    def is_claiming(self) -> bool:
+        """Whether the claimer is getting answers from the store."""
+        return self._claimer.is_answered
+
+    def _known(self) -> frozenset[JobId] | None:
+        """The jobs that this worker holds as far as it knows; None while a claim's answer is outstanding."""
+        return None if self._claimer.is_asking else self._executor.running | self._flusher.unsettled
