@@ -21,10 +21,8 @@ from emp_core import logs
 from emp_core.errors import SettingsError
 from emp_worker.plugins import Plugins, load_plugins
 from emp_worker.settings import WorkerSettings
+from emp_worker.supervisor import CANNOT_START
 from emp_worker.worker import Worker, served_types
-
-STARTED_WRONG = 2
-"""The exit code that says: starting again will not help."""
 
 _log = structlog.get_logger("emp.worker")
 
@@ -37,11 +35,11 @@ def main() -> None:
     plugins = load_plugins(only=settings.plugins, disabled=settings.plugins_disabled, prefer=settings.plugins_prefer)
     try:
         check(settings, plugins)
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            is_stuck = runner.run(_work(settings, plugins, int(given["report_to"])))
     except SettingsError as error:
         _log.error("cannot_start", error=error.detail)
-        sys.exit(STARTED_WRONG)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        is_stuck = runner.run(_work(settings, plugins, int(given["report_to"])))
+        sys.exit(CANNOT_START)
     sys.stdout.flush()
     sys.stderr.flush()
     if is_stuck:

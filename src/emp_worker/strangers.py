@@ -41,6 +41,11 @@ class Strangers:
         self._suspicious = asyncio.Event()
         self._stopped = False
 
+    @property
+    def is_suspicious(self) -> bool:
+        """Whether it will look for strangers."""
+        return self._suspicious.is_set()
+
     def counted(self, held: int) -> None:
         """Take the store's count; it must differ twice running, since outcomes and claims are always under way."""
         known = self._known()

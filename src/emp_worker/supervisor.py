@@ -23,6 +23,7 @@ from emp_worker.health import serve_health
 from emp_worker.settings import WorkerSettings
 
 CANNOT_START = 2
+"""The exit code of a worker process that says: starting again will not help."""
 _PAUSE_FIRST, _PAUSE_LAST = 0.2, 30.0
 _HEALTHY_AFTER = 30.0
 _REPORT_FOR = 20.0

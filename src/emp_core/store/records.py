@@ -142,7 +142,8 @@ class _AttemptRecord(msgspec.Struct):
     claimed_at: float | None = None
     started_at: float | None = None
     ended_at: float | None = None
-    error: msgspec.Raw | None = None
+    # No `| None`: msgspec takes that for null alone, and refuses the record of every attempt with an error.
+    error: msgspec.Raw = msgspec.Raw(b"null")
 
 
 _attempt_decoder = msgspec.json.Decoder(_AttemptRecord)
@@ -160,7 +161,7 @@ def read_attempt(record: bytes) -> Attempt | None:
             ended_at=moment(read.ended_at),
             outcome=read.outcome,
             reason=read.reason or None,
-            error=bytes(read.error) if read.error is not None and bytes(read.error) != b"null" else None,
+            error=bytes(read.error) if bytes(read.error) != b"null" else None,
         )
     except (msgspec.MsgspecError, OverflowError):
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -13,14 +13,55 @@ import pytest
 from redis.asyncio import Redis
 
 from emp_core.ids import JobId, WorkerId, new_job_id, new_worker_id
-from emp_core.jobs import ClaimedJob, Job, Submission
-from emp_core.store import ClaimWord, LeaseWord, Store
+from emp_core.jobs import (
+    Cancelled,
+    ClaimedJob,
+    Completed,
+    Failed,
+    Job,
+    JobState,
+    Outcome,
+    Reason,
+    Released,
+    Report,
+    Retry,
+    Started,
+    Submission,
+)
+from emp_core.messages import parse_message
+from emp_core.store import CancelAsk, ClaimWord, Event, LeaseWord, Reply, Store
 from emp_core.store.connection import connect
 from emp_core.store.keys import Keys, namespace_tag
 from emp_core.store.scripts import Scripts
 
 TYPE = "test.work"
 ENGINES = ("fakeredis", "valkey", "redis")
+
+
+@dataclass
+class Heard:
+    """What has been published on a channel since one listens to it."""
+
+    client: Redis
+    subscription: Any
+    channel: str
+
+    async def publications(self) -> list[list[Event]]:
+        """Give what was published and not given yet: the messages of each publication."""
+        await self.client.publish(self.channel, b"end")
+        found: list[list[Event]] = []
+        while True:
+            received = await self.subscription.get_message(timeout=5)
+            assert received is not None, "the end was not heard"
+            if received["type"] != "message":
+                continue
+            if received["data"] == b"end":
+                return found
+            found.append([parse_message(line) for line in received["data"].splitlines()])
+
+    async def messages(self) -> list[Any]:
+        """Give the messages of all publications, one after the other."""
+        return [message for publication in await self.publications() for message in publication]
 
 
 @dataclass
@@ -83,6 +124,59 @@ class Engine:
         await self.store.workers.leave(worker, "killed by SIGKILL")
         await self.sweep()
 
+    async def ask_cancel(self, job_id: JobId) -> None:
+        """Ask to call a job off."""
+        await self.store.jobs.cancel([CancelAsk(job_id, "tester")])
+
+    async def write(self, verb: str, worker: WorkerId, job_id: JobId, token: str) -> Reply:
+        """Let a worker make one of the holder's writes."""
+        jobs = self.store.jobs
+        if verb == "start":
+            (reply,) = await jobs.start(worker, [Started(job_id, token)])
+        elif verb == "report":
+            (reply,) = await jobs.report(worker, [Report(job_id, token, 0.5, "half", (b"{}",))])
+        else:
+            (reply,) = await jobs.settle(worker, [OUTCOMES[verb](job_id, token)])
+        return reply
+
+    async def counts(self, job_type: str = TYPE) -> dict[str, int]:
+        """Give the counters of a type that are not zero."""
+        counts = (await self.store.views.stats()).counts.get(job_type, {})
+        return {name: number for name, number in counts.items() if number}
+
+    @asynccontextmanager
+    async def hear(self, name: str = "updates") -> AsyncIterator[Heard]:
+        """Listen to a channel of the feed, below the feed."""
+        channel = self.keys("feed", name)
+        async with self.client.pubsub() as subscription:
+            await subscription.subscribe(channel)
+            yield Heard(self.client, subscription, channel)
+
+    async def value(self, key: str) -> Any:
+        """Give what a key holds, whatever its type."""
+        kind = (await self.client.type(key)).decode()
+        readers: dict[str, Callable[[], Awaitable[Any]]] = {
+            "string": lambda: self.client.get(key),
+            "hash": lambda: self.client.hgetall(key),
+            "list": lambda: self.client.lrange(key, 0, -1),
+            "set": lambda: self.client.smembers(key),
+            "zset": lambda: self.client.zrange(key, 0, -1, withscores=True),
+        }
+        return await readers[kind]()
+
+    async def dump(self) -> dict[str, Any]:
+        """Give all that is stored, but for the number of refused writes."""
+        stored = {key: await self.value(key) for key in await self.all_keys()}
+        counts = stored.get(self.keys("counts"), {})
+        stored[self.keys("counts")] = {name: n for name, n in counts.items() if not name.startswith(b"refused:")}
+        return stored
+
+    async def ttl(self, kind: str, *parts: str) -> timedelta | None:
+        """Give how long a key will live; None if it lives for ever."""
+        left = await self.client.pttl(self.keys(kind, *parts))
+        assert left != -2, f"there is no {kind}"
+        return None if left == -1 else timedelta(milliseconds=left)
+
     async def all_keys(self) -> set[str]:
         """Give every key of the namespace but the test's own clock."""
         found: set[str] = set()
@@ -90,6 +184,30 @@ class Engine:
             async for key in self.client.scan_iter(match=pattern, count=1000):
                 found.add(key.decode())
         return found - {self.keys("offset")}
+
+
+OUTCOMES: dict[str, Callable[[JobId, str], Outcome]] = {
+    "complete": lambda job_id, token: Completed(job_id, token, b'{"n": 1}'),
+    "fail": lambda job_id, token: Failed(job_id, token, Reason.ERROR, b'{"message":"no"}'),
+    "retry": lambda job_id, token: Retry(job_id, token, Reason.ERROR, b'{"message":"no"}', timedelta(seconds=10)),
+    "release": Released,
+    "refuse": lambda job_id, token: Released(job_id, token, timedelta(seconds=10)),
+    "cancel": Cancelled,
+}
+"""One outcome of each kind; `refuse` is a release with a delay."""
+
+WRITES = ("start", "report", *OUTCOMES)
+"""Every write of a job's holder, by the name that Engine.write takes."""
+
+AFTER = {
+    "complete": JobState.COMPLETED,
+    "fail": JobState.FAILED,
+    "retry": JobState.SCHEDULED,
+    "release": JobState.PENDING,
+    "refuse": JobState.SCHEDULED,
+    "cancel": JobState.CANCELLED,
+}
+"""The state in which each outcome leaves its job."""
 
 
 @pytest.fixture(params=ENGINES)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
 
 import pytest
 
 from emp_core.ids import new_job_id, new_worker_id
-from emp_core.jobs import JobState
-from emp_core.store import ClaimWord
+from emp_core.jobs import Backoff, JobState
+from emp_core.store import ClaimWord, Pool
 
 from .conftest import TYPE, Engine
 
@@ -29,9 +30,7 @@ async def test_the_most_urgent_come_first_then_the_order_of_submission(engine: E
 
 async def test_the_most_urgent_across_types_come_first(engine: Engine) -> None:
     """One claim serves all types that the worker handles, by urgency and not by type."""
-    wanted = []
-    for n in range(30):
-        wanted.append((-(n % 3), await engine.submit(job_type=f"test.t{n % 7}", priority=n % 3)))
+    wanted = [(-(n % 3), await engine.submit(job_type=f"test.t{n % 7}", priority=n % 3)) for n in range(30)]
     wanted.sort(key=lambda entry: entry[0])
 
     jobs = await engine.claim(await engine.worker(), 30, *(f"test.t{n}" for n in range(7)))
@@ -41,7 +40,7 @@ async def test_the_most_urgent_across_types_come_first(engine: Engine) -> None:
 
 async def test_a_type_gets_no_more_than_its_room(engine: Engine) -> None:
     """A type's own limit holds although the worker has more room in all."""
-    for n in range(5):
+    for _ in range(5):
         await engine.submit(job_type="test.a", priority=1)
         await engine.submit(job_type="test.b")
     worker = await engine.worker()
@@ -188,9 +187,13 @@ async def test_large_payloads_are_given_within_the_bytes_of_a_call(engine: Engin
         ("HSET", "job", "state", "completed"),
         ("HDEL", "job", "seq"),
         ("HSET", "job", "type", "test.other"),
+        ("HDEL", "job", "max_attempts"),
+        ("HSET", "job", "created_at", "yesterday"),
+        ("HSET", "job", "expires_at", "soon"),
         ("DEL", "payload"),
+        ("LPUSH", "payload", "not a string"),
     ],
-    ids=lambda damage: " ".join(damage),
+    ids=" ".join,
 )
 async def test_a_damaged_record_never_stops_a_claim(engine: Engine, damage: tuple[str, ...]) -> None:
     """It leaves its line for the list of broken records, and the next job is served."""
@@ -198,7 +201,7 @@ async def test_a_damaged_record_never_stops_a_claim(engine: Engine, damage: tupl
     await engine.submit(broken)
     await engine.submit(sound)
     command, kind, *rest = damage
-    if command == "SET":
+    if command in {"SET", "LPUSH"}:
         await engine.client.delete(engine.keys(kind, broken))
     await engine.client.execute_command(command, engine.keys(kind, broken), *rest)
 
@@ -206,3 +209,63 @@ async def test_a_damaged_record_never_stops_a_claim(engine: Engine, damage: tupl
 
     assert [job.job_id for job in jobs] == [sound]
     assert broken.encode() in (await engine.client.lrange(engine.keys("broken"), 0, -1))[0]
+
+
+async def test_a_damaged_option_never_stops_a_claim(engine: Engine) -> None:
+    """Limits that cannot be read are none: the worker is given the job."""
+    job_id = await engine.submit(timeout=timedelta(seconds=1), backoff=Backoff())
+    await engine.client.hset(
+        engine.keys("job", job_id), mapping={"timeout": "1e999", "progress_timeout": "x", "backoff": "2 much"}
+    )
+
+    (job,) = await engine.claim(await engine.worker())
+
+    assert (job.timeout, job.progress_timeout, job.backoff) == (None, None, None)
+
+
+async def test_a_claim_without_room_takes_nothing(engine: Engine) -> None:
+    """Room for no job is not room for all."""
+    await engine.submit(new_job_id(), new_job_id())
+    worker = await engine.worker()
+
+    claim = await engine.store.jobs.claim(worker, 1, {TYPE: 0}, 0)
+
+    assert (claim.jobs, claim.more) == ((), True)
+
+
+async def test_types_may_share_a_pool_of_slots(engine: Engine) -> None:
+    """The pool's room bounds its types together; a type of its own is not touched."""
+    for name in ("test.a", "test.b", "test.c"):
+        await engine.submit(new_job_id(), new_job_id(), job_type=name)
+    worker = await engine.worker()
+    shared = Pool("threads", 3)
+
+    claim = await engine.store.jobs.claim(
+        worker, 1, {"test.a": 2, "test.b": 2, "test.c": 2}, 9, {"test.a": shared, "test.b": shared}
+    )
+
+    assert Counter(job.job_type for job in claim.jobs) == {"test.a": 2, "test.b": 1, "test.c": 2}
+
+
+async def test_a_repeated_claim_leaves_out_what_has_been_settled(engine: Engine) -> None:
+    """The same number again gives the jobs that are still as that claim left them."""
+    await engine.submit(new_job_id(), new_job_id())
+    worker = await engine.worker()
+    first = await engine.store.jobs.claim(worker, 1, {TYPE: 2}, 2)
+    await engine.write("complete", worker, first.jobs[0].job_id, first.jobs[0].token)
+
+    again = await engine.store.jobs.claim(worker, 1, {TYPE: 2}, 2)
+
+    assert again.jobs == first.jobs[1:]
+
+
+async def test_a_claim_counts_how_long_the_job_waited(engine: Engine) -> None:
+    """Bucket b holds waits shorter than 2^b milliseconds, counted from when the job was due."""
+    await engine.submit(delay=timedelta(minutes=1))
+    await engine.pass_time(seconds=65)
+    await engine.sweep()
+
+    await engine.claim(await engine.worker())
+
+    minutes = [await engine.value(key) for key in await engine.all_keys() if ":minute:" in key]
+    assert f"wait:13:{TYPE}".encode() in {name for minute in minutes for name in minute}

@@ -19,7 +19,9 @@ pytestmark = pytest.mark.anyio
 
 async def test_a_submitted_job_waits_with_all_that_it_was_given(engine: Engine) -> None:
     """Whatever a submission says is there to be read again."""
-    job_id = await engine.submit(priority=7, max_attempts=5, tags=("red", "blue"), payload=b'{"a": 1}', schema_digest="ab")
+    job_id = await engine.submit(
+        priority=7, max_attempts=5, tags=("red", "blue"), payload=b'{"a": 1}', schema_digest="ab"
+    )
 
     job = await engine.job(job_id)
 
@@ -132,9 +134,34 @@ async def test_a_full_line_refuses_one_type_only(engine: Engine, monkeypatch: py
     assert [answer.word for answer in answers] == [SubmitWord.OK, SubmitWord.FULL, SubmitWord.OK]
 
 
-@pytest.mark.parametrize("payload", [b"null", b'"\\u0000"', "{\"ä\": \"\u2028\"}".encode(), b"1e999", b" [ 1 ,2 ] ", b"9007199254740993"])
+@pytest.mark.parametrize(
+    "payload", [b"null", b'"\\u0000"', '{"ä": "\u2028"}'.encode(), b"1e999", b" [ 1 ,2 ] ", b"9007199254740993"]
+)
 async def test_a_payload_reaches_the_worker_byte_for_byte(engine: Engine, payload: bytes) -> None:
     """The store never reads a payload."""
     _, job = await engine.claimed(payload=payload)
 
     assert job.payload == payload
+
+
+async def test_text_without_utf8_fails_its_own_submission_only(engine: Engine) -> None:
+    """A lone surrogate is an error of its caller; whoever shares the round trip is stored."""
+    good = Submission(new_job_id(), TYPE, b"{}")
+    bad = Submission(new_job_id(), TYPE, b"{}", tags=("\ud800",))
+
+    stored, refused = await asyncio.gather(
+        engine.store.jobs.submit([good]), engine.store.jobs.submit([bad]), return_exceptions=True
+    )
+
+    assert isinstance(refused, UnicodeEncodeError)
+    assert isinstance(stored, list)
+    assert await engine.store.views.get([good.job_id, bad.job_id]) == [await engine.job(good.job_id), None]
+
+
+async def test_an_expiry_counts_from_when_the_job_is_due(engine: Engine) -> None:
+    """A job for in an hour that expires in a minute is claimed within the hour's minute."""
+    job_id = await engine.submit(delay=timedelta(hours=1), expires_in=timedelta(minutes=1))
+
+    job = await engine.job(job_id)
+
+    assert job.expires_at == job.created_at + timedelta(hours=1, minutes=1)
