@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from emp_core.errors import SettingsError
@@ -49,6 +50,17 @@ class StoreSettings(EmpSettings):
         default="info", pattern="^(debug|info|warning|error)$", description="the least level that is logged"
     )
 
+
+def _number_of_seconds(value: Any) -> Any:
+    """Read a plain number in a text as seconds; pydantic itself reads only ISO 8601 durations there."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+Seconds = Annotated[timedelta, BeforeValidator(_number_of_seconds)]
+"""A time span in a setting: a number of seconds, or an ISO 8601 duration like PT30S."""
 
 S = TypeVar("S", bound=EmpSettings)
 

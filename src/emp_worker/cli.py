@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from emp_core.cli.output import json_option, note, print_json, print_table
+
 if TYPE_CHECKING:
     from emp_worker.plugins import Plugins
-
-NOT_FOUND = 6
 
 
 @click.command()
@@ -49,24 +47,23 @@ def worker(**flags: Any) -> None:
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @click.option("--no-load", is_flag=True, help="Read metadata only; import no plugin.")
 def plugins(as_json: bool, no_load: bool) -> None:
     """List the installed plugins: their job types, their state and, for failures, why."""
     rows = _found() if no_load else _load().report()
     if as_json:
-        click.echo(json.dumps(rows, indent=2))
+        print_json(rows)
         return
     if not rows:
-        click.echo("no plugin is installed; pip install one, for instance emp-plugin-simulation", err=True)
-    _print_table(
+        note("no plugin is installed; pip install one, for instance emp-plugin-simulation")
+    print_table(
         ("PLUGIN", "VERSION", "STATE", "JOB TYPES"),
         [(row["distribution"], row["version"], row["state"], ", ".join(row["job_types"])) for row in rows],
     )
     for row in rows:
         if "why" in row:
-            where = f"{row['distribution']} ({row['entry_point']})"
-            click.echo(f"{where} failed at {row['phase']}: {row['why']}", err=True)
+            note(f"{row['distribution']} ({row['entry_point']}) failed at {row['phase']}: {row['why']}")
 
 
 @click.group()
@@ -77,23 +74,25 @@ def plugin() -> None:
 @plugin.command()
 @click.argument("name", required=False)
 @click.option("--run", is_flag=True, help="Perform the handlers on their examples, too.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def check(name: str | None, run: bool, as_json: bool) -> None:
     """Check plugins against the contract: all, or the one of this NAME (distribution, entry point or job type).
 
     Exits 1 if a check failed, and 6 if no plugin has this name.
     """
+    from emp_core.cli.exit_codes import ExitCode
+
     findings = _findings(_load(), name, run=run)
     if as_json:
-        click.echo(json.dumps(findings, indent=2))
+        print_json(findings)
     else:
         columns = ("plugin", "job_type", "check", "verdict", "message")
-        _print_table([each.upper() for each in columns], [[row[each] for each in columns] for row in findings])
+        print_table([each.upper() for each in columns], [[row[each] for each in columns] for row in findings])
     if not findings:
-        click.echo("no plugin is installed" if name is None else f"no plugin or job type is named {name}", err=True)
-        sys.exit(NOT_FOUND)
+        note("no plugin is loaded" if name is None else f"no plugin or job type is named {name}")
+        sys.exit(ExitCode.NOT_FOUND)
     if any(row["verdict"] == "failed" for row in findings):
-        sys.exit(1)
+        sys.exit(ExitCode.ERROR)
 
 
 def _load() -> Plugins:
@@ -138,19 +137,3 @@ def _findings(plugins: Plugins, name: str | None, *, run: bool) -> list[dict[str
                     for finding in check_job_type(job_type, run=run)
                 ]
     return rows
-
-
-def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table on a terminal, and lines of tab-separated fields into a pipe."""
-    if not sys.stdout.isatty():
-        for row in rows:
-            click.echo("\t".join(row))
-        return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(*header, box=None)
-    for row in rows:
-        table.add_row(*[Text(cell) for cell in row])
-    Console().print(table)

@@ -42,7 +42,7 @@ def check_job_type(job_type: JobType, *, run: bool = False) -> list[Finding]:
     for name, check in checks.items():
         faults = [Finding(job_type.name, name, Verdict.FAILED, message) for message in check(job_type)]
         findings += faults or [Finding(job_type.name, name, Verdict.OK)]
-    if _validator(job_type.payload_schema) is None:
+    if _validator({}) is None:
         why = "JSON Schema was not checked as the server does; pip install 'emp-jobs[server]' for that"
         findings.append(Finding(job_type.name, "schema", Verdict.SKIPPED, why))
     return findings

@@ -74,7 +74,9 @@ class Flusher:
         self._reported_at = 0.0
         self._dirty = asyncio.Event()
         self._stopping = False
+        self._given_up = False
         self.relieved = asyncio.Event()
+        self.written = asyncio.Event()
 
     @property
     def is_backlogged(self) -> bool:
@@ -116,7 +118,7 @@ class Flusher:
     async def run(self) -> None:
         """Flush whatever comes until stopped, and then what is left."""
         pause = _PAUSE_FIRST
-        while not (self._stopping and self._is_empty()):
+        while not (self._given_up or (self._stopping and self._is_empty())):
             await self._dirty.wait()
             try:
                 await self.step()
@@ -126,6 +128,8 @@ class Flusher:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _PAUSE_LAST)
                 self._dirty.set()
+
+        self.written.set()
 
     async def step(self) -> None:
         """Write what is there. Raises StoreUnavailable if the store is away; nothing is lost then."""
@@ -197,8 +201,15 @@ class Flusher:
         return not self._outcomes and not self._starts
 
     def stop(self) -> None:
-        """Let `run` end when everything is written."""
+        """Let `run` end when everything is written; `written` is set then."""
         self._stopping = True
+        self._dirty.set()
+
+    def give_up(self) -> None:
+        """Let `run` end although the store does not answer; what it does not have then runs again elsewhere."""
+        if not self.written.is_set():
+            _log.error("outcomes_given_up", outcomes=len(self._outcomes))
+        self._given_up = True
         self._dirty.set()
 
 

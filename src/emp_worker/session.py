@@ -97,6 +97,12 @@ class Session:
             self._executor.end_all(Ending.LEASE_LOST if self.lost.is_set() else Ending.SHUTDOWN)
             await first_of(self._executor.idle, patience=END_WITHIN)
             self._executor.abandon()
+            self._flusher.stop()
+            # A store that is away at the end is waited for, but not for ever: whoever stops us would kill us at last.
+            if not hurry.is_set() and not self.lost.is_set():
+                await first_of(self._flusher.written, hurry, patience=grace.total_seconds())
+            await first_of(self._flusher.written, patience=END_WITHIN)
+            self._flusher.give_up()
 
     def renewed(self, lease: Lease, answer: Renewed) -> None:
         """Take a renewal: it confirms the lease, repeats cancel requests, and says how many jobs we should hold."""

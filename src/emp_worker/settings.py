@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 from pydantic_settings import NoDecode
 
-from emp_core.settings import StoreSettings
+from emp_core.settings import Seconds, StoreSettings
 
 
 def _names(value: Any) -> Any:
@@ -58,7 +58,7 @@ class WorkerSettings(PluginSettings):
         default=None, ge=1, le=1000, description="the most blocking handlers at once; default: cores + 4, at most 32"
     )
     processes: int = Field(default=1, ge=1, le=256, description="worker processes under the supervisor")
-    grace: timedelta = Field(
+    grace: Seconds = Field(
         default=timedelta(seconds=30), ge=timedelta(0), description="time that running jobs get at shutdown, in seconds"
     )
     health_port: int | None = Field(

@@ -464,3 +464,20 @@ async def test_a_worker_waits_for_a_store_that_is_away_and_keeps_its_outcomes(na
                 done = await bench.final(job_id)
 
     assert (done.result, done.job.attempt) == (b'"kept"', 1)
+
+
+async def test_a_worker_ends_although_the_store_is_away(namespace: str) -> None:
+    """Outcomes that cannot be written hold the end up for the grace and no longer."""
+    entered = asyncio.Event()
+
+    async def handler(payload: Nothing) -> None:
+        entered.set()
+        await asyncio.Event().wait()
+
+    with EmbeddedStore(port=0) as server:
+        async with open_store(server.url, namespace) as store:
+            bench = Bench(store, server.url, namespace)
+            async with bench.work(JobType(TYPE, handler), grace=0.1):
+                await bench.submit()
+                await entered.wait()
+                server.kill()

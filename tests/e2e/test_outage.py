@@ -1,0 +1,50 @@
+"""The store is killed under load: no job is lost, none is stuck, and everything comes back by itself."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+from emp_core.errors import StoreUnavailable
+from support.processes import StartedProcess
+from support.waiting import wait_until
+
+from .conftest import Stack
+
+JOBS = 500
+
+
+def test_a_store_that_is_killed_and_restarted_loses_nothing(stack: Stack, worker: StartedProcess) -> None:
+    """Valkey dies with -9 in the middle of 500 simulations, twice; each ends completed, and none ran again for it."""
+    seed = random.randrange(1 << 32)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    payloads = [{"steps": chance.randint(1, 10), "step_seconds": 0.02} for _ in range(JOBS)]
+
+    def submit(payload: dict[str, object]) -> str:
+        return stack.client.submit("simulation.run", payload).id
+
+    with ThreadPoolExecutor(8) as pool:
+        ids = [pool.submit(submit, payload) for payload in payloads]
+        for finished in (JOBS // 5, JOBS // 2):
+            wait_until(lambda: completed(stack) >= finished, timeout=60)  # noqa: B023 - called before it changes
+            stack.store.kill()
+            stack.store.start()
+        job_ids = [future.result(60) for future in ids]
+
+    wait_until(lambda: completed(stack) == JOBS, timeout=60)
+    jobs = [stack.client.get(job_id) for job_id in job_ids]
+    assert Counter(job.state for job in jobs) == {"completed": JOBS}
+    assert {job.attempt for job in jobs} == {1}
+    assert len(set(job_ids)) == JOBS
+    assert worker.popen.poll() is None
+    assert stack.server.popen.poll() is None
+
+
+def completed(stack: Stack) -> int:
+    """Count what has completed, as the server says; a server whose store is away says nothing."""
+    try:
+        return stack.client.stats().counts.get("simulation.run", {}).get("completed", 0)
+    except StoreUnavailable:
+        return 0
