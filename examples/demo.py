@@ -19,7 +19,6 @@ from typing import Final
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
-from rich.table import Table
 
 from emp_core.cli.stack import Stack
 from emp_core.client import EmpClient, JobRequest, JobUpdate, JobView
@@ -138,14 +137,15 @@ def show(console: Console, plan: list[Planned], updates: Iterator[tuple[int, Job
     return courses
 
 
-def report(console: Console, plan: list[Planned], jobs: list[JobView], courses: list[Course]) -> None:
+def report(plan: list[Planned], jobs: list[JobView], courses: list[Course]) -> None:
     """Print a line for each final job."""
-    table = Table("job", "id", "state", "attempts", "seconds", "states seen", box=None)
+    print(f"\n{'job':<28} {'id':<26} {'state':<10} attempts seconds  states seen")
     for each, job, course in zip(plan, jobs, courses, strict=True):
         created, finished = job.created_at, job.finished_at
-        took = f"{(finished - created).total_seconds():.2f}" if created and finished else ""
-        table.add_row(each.name, job.id, job.state, str(job.attempt), took, " > ".join(course.states))
-    console.print(table, soft_wrap=True)
+        took = f"{(finished - created).total_seconds():.2f}" if created and finished else "-"
+        seen = " > ".join(course.states)
+        print(f"{each.name:<28} {job.id:<26} {job.state:<10} {job.attempt:>8} {took:>7}  {seen}")
+    print()
 
 
 def wrong(plan: list[Planned], jobs: list[JobView]) -> list[str]:
@@ -181,7 +181,7 @@ def run(console: Console) -> list[str]:
             submitted.append(answer.id)
         courses = show(console, plan, follow(client, submitted))
         jobs = [client.get(job_id) for job_id in submitted]
-        report(console, plan, jobs, courses)
+        report(plan, jobs, courses)
         faults = wrong(plan, jobs)
         if not faults:
             thumbnail = jobs[0].result

@@ -149,7 +149,8 @@ class Claimer:
     async def _hang_up(self) -> None:
         if self._bell is not None:
             self._bell.cancel()
-            await asyncio.wait([self._bell])
+            # Whatever it ends with is of no use: who hangs up claims, or stops.
+            await asyncio.gather(self._bell, return_exceptions=True)
             self._bell = None
 
     def stop(self) -> None:

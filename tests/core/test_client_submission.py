@@ -18,6 +18,8 @@ from emp_core.jobs import Backoff
 
 
 class Text(BaseModel):
+    """A payload whose field has another name in its schema."""
+
     body: str = Field(alias="text")
 
 

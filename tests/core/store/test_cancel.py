@@ -101,7 +101,7 @@ async def test_an_outcome_of_a_job_asked_to_cancel_ends_it_as_cancelled(engine: 
 
 @pytest.mark.parametrize("attempts", [1, 3])
 async def test_a_lost_job_asked_to_cancel_ends_as_cancelled(engine: Engine, attempts: int) -> None:
-    """recover honours the request, whether or not an attempt is left."""
+    """The request is honoured whether or not an attempt is left."""
     worker, job = await engine.claimed(max_attempts=attempts)
     await engine.ask_cancel(job.job_id)
 

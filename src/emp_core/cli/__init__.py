@@ -1,0 +1,117 @@
+"""The `emp` command: one group that imports a command when it runs, and none of them to list them."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Final, NamedTuple
+
+import click
+
+from emp_core.errors import EmpError
+
+ENTRY_POINTS: Final = "emp_commands"
+INTERRUPTED: Final = 130
+
+
+class BuiltIn(NamedTuple):
+    """A command of ours: where it is, and the line that `emp --help` shows for it."""
+
+    place: str
+    short_help: str
+
+
+BUILT_IN: Final[Mapping[str, BuiltIn]] = {
+    "dev": BuiltIn(
+        "emp_core.cli.dev:dev",
+        "Run an embedded store, the server and a worker with the installed plugins until Ctrl-C.",
+    ),
+    "submit": BuiltIn("emp_core.cli.submit:submit", "Submit a job."),
+    "jobs": BuiltIn("emp_core.cli.jobs:jobs", "List jobs."),
+    "job": BuiltIn("emp_core.cli.job:job", "Look at one job, or act on it."),
+    "types": BuiltIn("emp_core.cli.job_types:types", "List the job types that can be submitted."),
+    "type": BuiltIn("emp_core.cli.job_types:show_type", "Show a job type: its schemas, and an example."),
+    "workers": BuiltIn("emp_core.cli.workers:workers", "List the workers, or drain one."),
+}
+
+OUR_ENTRY_POINTS: Final[Mapping[str, str]] = {
+    "server": "Serve the HTTP API until SIGTERM or Ctrl-C.",
+    "worker": "Perform jobs of all installed job types, until SIGTERM or Ctrl-C; a second one ends it at once.",
+    "plugins": "List the installed plugins: their job types, their state and, for failures, why.",
+    "plugin": "Work on plugins.",
+}
+"""The help lines of what emp_server and emp_worker bring, so that listing them imports neither."""
+
+
+class LazyGroup(click.Group):
+    """Finds commands in the table and among the entry points, and ends every command's errors in one place."""
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        """Name the commands: ours in the order of the table, then those of other packages."""
+        return [*BUILT_IN, *sorted(_added())]
+
+    def get_command(self, _ctx: click.Context, name: str) -> click.Command | None:
+        """Import one command."""
+        if name in BUILT_IN:
+            module, _, attribute = BUILT_IN[name].place.partition(":")
+            found = getattr(importlib.import_module(module), attribute)
+        elif (entry := _added().get(name)) is not None:
+            found = _load(entry)
+        else:
+            return None
+        if not isinstance(found, click.Command):
+            raise click.ClickException(f"`emp {name}` is not a command: {found!r}")
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing one."""
+        lines = [(name, _help_line(name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl(lines)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; an error that EMP raises on purpose becomes lines on stderr and an exit code."""
+        try:
+            return super().invoke(ctx)
+        except EmpError as error:
+            from emp_core.cli.exit_codes import exit_code_of
+            from emp_core.cli.output import error_lines
+
+            for line in error_lines(error):
+                click.echo(line, err=True)
+            ctx.exit(exit_code_of(error))
+        except KeyboardInterrupt:
+            ctx.exit(INTERRUPTED)
+
+
+def _added() -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=ENTRY_POINTS) if entry.name not in BUILT_IN}
+
+
+def _load(entry: EntryPoint) -> Any:
+    try:
+        return entry.load()
+    except (ImportError, AttributeError) as error:
+        raise click.ClickException(f"`emp {entry.name}` ({entry.value}) cannot be loaded: {error}") from error
+
+
+def _help_line(name: str) -> str:
+    if name in BUILT_IN:
+        return BUILT_IN[name].short_help
+    entry = _added()[name]
+    return OUR_ENTRY_POINTS.get(name) or f"From {entry.dist.name if entry.dist else entry.value}."
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="emp-jobs", prog_name="emp")
+def emp() -> None:
+    """Submit jobs, follow them, and run the parts of EMP.
+
+    Client commands find the server by --url or EMP_URL, and send the key in EMP_API_KEY.
+    """
+
+
+def main() -> None:
+    """Run the command; the console script `emp`."""
+    emp(prog_name="emp")

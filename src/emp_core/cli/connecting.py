@@ -1,0 +1,39 @@
+"""The line from a client command to the server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from emp_core.client import EmpClient
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+PATIENCE: Final = 3.0
+"""Seconds: whoever typed the command wants to hear soon that no server runs."""
+PATIENCE_WHILE_WAITING: Final = 30.0
+"""Seconds: a server that restarts under somebody who waits for a job is no reason to give up."""
+
+
+def url_option(command: F) -> F:
+    """Give a command its --url."""
+    return click.option("--url", help="The server; else EMP_URL, else http://127.0.0.1:8321.")(command)
+
+
+def connect(url: str | None, patience: float = PATIENCE) -> EmpClient:
+    """Make the client that a command uses.
+
+    Raises:
+        SettingsError: the URL, or another setting, is wrong.
+    """
+    from emp_core.cli.settings import ClientSettings
+    from emp_core.client import EmpClient
+    from emp_core.settings import load
+
+    settings = load(ClientSettings, url=url)
+    key = None if settings.api_key is None else settings.api_key.get_secret_value()
+    return EmpClient(settings.url, api_key=key, patience=patience)

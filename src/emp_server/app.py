@@ -1,0 +1,136 @@
+"""The HTTP server as a value: all its parts, and the whole route table, in one place."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from emp_core.errors import EmpError
+from emp_core.janitor import Janitor
+from emp_core.store import Store
+from emp_server.catalog import Catalog
+from emp_server.door import Door
+from emp_server.parts import Parts
+from emp_server.problems import on_emp_error, on_fault, on_http_exception, on_refused_parameters
+from emp_server.routes import batch, description, events, health, job_types, jobs, stats, status_page, workers
+from emp_server.routes.submission import SubmitJob, SubmitTypedJob
+from emp_server.settings import ServerSettings
+from emp_server.updates import Updates
+
+Endpoint = Callable[..., Any]
+
+ROUTES: Final[tuple[tuple[str, str, Endpoint], ...]] = (
+    ("GET", "/v1/jobs", jobs.list_jobs),
+    ("POST", "/v1/jobs/batch", batch.submit_batch),
+    ("GET", "/v1/jobs/{job_id}", jobs.get_job),
+    ("GET", "/v1/jobs/{job_id}/payload", jobs.get_payload),
+    ("GET", "/v1/jobs/{job_id}/result", jobs.get_result),
+    ("GET", "/v1/jobs/{job_id}/log", jobs.get_log),
+    ("GET", "/v1/jobs/{job_id}/events", events.job_events),
+    ("POST", "/v1/jobs/{job_id}/cancel", jobs.cancel_job),
+    ("POST", "/v1/jobs/{job_id}/revive", jobs.revive_job),
+    ("GET", "/v1/job-types", job_types.list_job_types),
+    ("GET", "/v1/job-types/{job_type}", job_types.get_job_type),
+    ("GET", "/v1/job-types/{job_type}/schema", job_types.get_schema),
+    ("POST", "/v1/job-types/{job_type}/validate", job_types.validate_payload),
+    ("POST", "/v1/job-types/{job_type}/pause", job_types.pause_job_type),
+    ("POST", "/v1/job-types/{job_type}/resume", job_types.resume_job_type),
+    ("GET", "/v1/workers", workers.list_workers),
+    ("GET", "/v1/workers/{worker_id}", workers.get_worker),
+    ("POST", "/v1/workers/{worker_id}/drain", workers.drain_worker),
+    ("GET", "/v1/stats", stats.get_stats),
+    ("GET", "/v1/events", events.all_events),
+    ("GET", "/livez", health.livez),
+    ("GET", "/readyz", health.readyz),
+    ("GET", "/openapi.json", description.openapi),
+    ("GET", "/docs", description.docs),
+    ("GET", "/", status_page.status),
+)
+"""The routes of the framework. Beside them stand the two submissions (see `build_app`), which are plain ASGI."""
+
+SUBMIT: Final = "/v1/jobs"
+SUBMIT_TYPED: Final = "/v1/job-types/{job_type}/jobs"
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """The server, ready to be served by any ASGI server that speaks the lifespan protocol."""
+
+    entrance: ASGIApp
+    parts: Parts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, or the application's life."""
+        await self.entrance(scope, receive, send)
+
+    def stop(self) -> None:
+        """End all waits and streams: an ASGI server that stops waits for open answers to end."""
+        self.parts.updates.stop()
+
+
+def build_app(settings: ServerSettings, store: Store) -> Application:
+    """Build the server on an open store."""
+    catalog = Catalog(store, settings.job_types_fresh_for)
+    updates = Updates(store.feed, settings.stream_buffer_updates, catalog.heard)
+    parts = Parts(settings, store, catalog, updates)
+    submit = SubmitJob(parts)
+    framework = _framework(parts, submit)
+
+    async def entrance(scope: Scope, receive: Receive, send: Send) -> None:
+        # The submission goes around the framework's routing: it has to be fast.
+        is_submission = scope["type"] == "http" and scope["path"] == SUBMIT and scope["method"] == "POST"
+        await (submit if is_submission else framework)(scope, receive, send)
+
+    return Application(Door(entrance, settings), parts)
+
+
+@asynccontextmanager
+async def _swept(store: Store) -> AsyncIterator[None]:
+    """Be a janitor while the body runs: every server and every worker is one."""
+    janitor = Janitor(store)
+    sweeping = asyncio.create_task(janitor.run())
+    try:
+        yield
+    finally:
+        janitor.stop()
+        await sweeping
+
+
+def _framework(parts: Parts, submit: SubmitJob) -> FastAPI:
+    @asynccontextmanager
+    async def life(_app: FastAPI) -> AsyncIterator[None]:
+        async with parts.updates.running(), _swept(parts.store):
+            yield
+
+    app = FastAPI(
+        title="EMP",
+        lifespan=life,
+        openapi_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
+        exception_handlers={
+            EmpError: on_emp_error,
+            RequestValidationError: on_refused_parameters,
+            HTTPException: on_http_exception,
+            Exception: on_fault,
+        },
+    )
+    app.state.parts = parts
+    for method, path, endpoint in ROUTES:
+        app.add_api_route(path, endpoint, methods=[method], response_model=None)
+    # Known to the router as well, so that a wrong method there is answered with the right ones.
+    app.router.routes.append(Route(SUBMIT, submit, methods=["POST"]))
+    app.router.routes.append(Route(SUBMIT_TYPED, SubmitTypedJob(parts), methods=["POST"]))
+    app.router.routes.append(Mount("/ui", StaticFiles(directory=str(files("emp_server") / "ui" / "static"))))
+    return app

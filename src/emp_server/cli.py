@@ -1,0 +1,67 @@
+"""The `emp server` command."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command()
+@click.option("--host", help="The address to listen on; beyond loopback only with --insecure.  [default: 127.0.0.1]")
+@click.option("--port", type=click.IntRange(0, 65535), help="The port; 0 takes a free one.  [default: 8321]")
+@click.option("--redis-url", help="The store: redis://, rediss:// or unix://.")
+@click.option("--namespace", help="The part of the store to use.")
+@click.option("--workers", "server_workers", type=click.IntRange(1, 64), help="Server processes that share the port.")
+@click.option(
+    "--insecure", is_flag=True, default=None, help="Listen beyond loopback although nobody has to show a key."
+)
+def server(
+    host: str | None,
+    port: int | None,
+    redis_url: str | None,
+    namespace: str | None,
+    server_workers: int | None,
+    insecure: bool | None,
+) -> None:
+    """Serve the HTTP API until SIGTERM or Ctrl-C.
+
+    A store that is away is no reason to end: submissions are answered with 503 until it is back.
+    """
+    from emp_core import logs
+    from emp_core.errors import SettingsError
+    from emp_core.settings import load
+    from emp_core.store.connection import connect
+    from emp_server.door import LOOPBACK
+    from emp_server.processes import Processes
+    from emp_server.serving import listen, say_where, serve_process
+    from emp_server.settings import ServerSettings
+
+    try:
+        settings = load(
+            ServerSettings,
+            host=host,
+            port=port,
+            redis_url=redis_url,
+            namespace=namespace,
+            server_workers=server_workers,
+            insecure=insecure,
+        )
+        connect(settings.redis_url)
+    except SettingsError as error:
+        raise click.UsageError(error.detail) from error
+    if settings.host not in LOOPBACK and not settings.insecure:
+        raise click.UsageError(
+            f"{settings.host} can be reached from outside this machine, and nobody would have to show a key. Listen on"
+            " 127.0.0.1, behind a proxy that asks for credentials, or say --insecure."
+        )
+    logs.configure(settings)
+    try:
+        listener = listen(settings)
+    except OSError as error:
+        raise click.ClickException(
+            f"cannot listen on {settings.host} port {settings.port}: {error.strerror}"
+        ) from error
+    say_where(settings, listener)
+    if settings.server_workers == 1:
+        serve_process(settings, [listener])
+    else:
+        Processes(settings, listener).run()

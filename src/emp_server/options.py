@@ -1,0 +1,116 @@
+"""Make a submission of what the client asked for: its options checked, else the job type's, else EMP's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+
+from emp_core.errors import InvalidRequest, TooLarge
+from emp_core.ids import new_job_id
+from emp_core.jobs import LONGEST_DELAY, MAX_ATTEMPTS_DEFAULT, Announcement, Backoff, Idempotency, Submission
+from emp_server.envelope import BackoffOption, Moment, Options
+
+SHORTEST: Final = timedelta(milliseconds=1)
+
+
+def make_submission(
+    known: Announcement, payload: bytes, wanted: Options, idempotency: Idempotency | None, *, limit_bytes: int
+) -> Submission:
+    """Give the submission of a payload for a job type; the payload has not been checked against the schema.
+
+    Raises:
+        InvalidRequest: an option is out of its range; the error names it.
+        TooLarge: the payload is over the server's or the type's limit.
+    """
+    check_size(known, payload, limit_bytes)
+    ours = known.options
+    attempts = (
+        int(ours.get("max_attempts", MAX_ATTEMPTS_DEFAULT)) if wanted.max_attempts is None else wanted.max_attempts
+    )
+    return Submission(
+        job_id=new_job_id(),
+        job_type=known.job_type,
+        payload=payload,
+        priority=wanted.priority or 0,
+        run_at=_run_at(wanted),
+        delay=_duration("delay", wanted.delay, shortest=timedelta(0)),
+        expires_in=_duration("expires_in", wanted.expires_in, ours.get("expires_in")),
+        timeout=_duration("timeout", wanted.timeout, ours.get("timeout")),
+        progress_timeout=_duration("progress_timeout", wanted.progress_timeout, ours.get("progress_timeout")),
+        max_attempts=attempts,
+        backoff=_backoff(wanted.backoff, ours.get("backoff")),
+        retention=_duration("retention", wanted.retention, ours.get("retention"), shortest=timedelta(0)),
+        tags=_tags(wanted.tags),
+        schema_digest=known.digest,
+        idempotency=idempotency,
+    )
+
+
+def check_size(known: Announcement, payload: bytes, limit_bytes: int) -> None:
+    """Hold a payload against the server's limit and the type's.
+
+    Raises:
+        TooLarge: it is over one of them.
+    """
+    limit = min(limit_bytes, int(known.options.get("payload_limit", limit_bytes)))
+    if len(payload) > limit:
+        raise TooLarge(f"the payload has {len(payload)} bytes; {limit} are allowed", limit=limit)
+
+
+def _run_at(wanted: Options) -> datetime | None:
+    if wanted.run_at is None:
+        return None
+    if wanted.delay is not None:
+        raise InvalidRequest("give run_at or delay, not both", pointer="/delay")
+    try:
+        moment = msgspec.convert(wanted.run_at, datetime, strict=False)
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(f"run_at: {error}", pointer="/run_at") from error
+    if moment.tzinfo is None:
+        raise InvalidRequest("run_at has no offset; write 2026-11-23T10:00:00Z, or Unix seconds", pointer="/run_at")
+    # The server's clock only bounds the wish; when the job is due is decided by the store's.
+    if moment > datetime.now(tz=UTC) + LONGEST_DELAY:
+        raise InvalidRequest(f"run_at is more than {LONGEST_DELAY.days} days away", pointer="/run_at")
+    return moment.astimezone(UTC)
+
+
+def _duration(
+    name: str, wanted: Moment | None, default: float | None = None, *, shortest: timedelta = SHORTEST
+) -> timedelta | None:
+    if wanted is None:
+        return None if default is None else timedelta(seconds=default)
+    pointer = "/" + name.replace(".", "/")
+    try:
+        duration = msgspec.convert(wanted, timedelta, strict=False)
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(f"{name}: {error}; give seconds or ISO 8601 such as PT1M30S", pointer=pointer) from error
+    if not shortest <= duration <= LONGEST_DELAY:
+        least = f"{shortest.total_seconds():g} seconds"
+        raise InvalidRequest(f"{name} is at least {least} and at most {LONGEST_DELAY.days} days", pointer=pointer)
+    return duration
+
+
+def _backoff(wanted: BackoffOption | None, default: Mapping[str, Any] | None) -> Backoff | None:
+    if wanted is None and default is None:
+        return None
+    given = default or {}
+    asked = wanted or BackoffOption()
+    plain = Backoff()
+    factor = asked.factor if asked.factor is not None else float(given.get("factor", plain.factor))
+    jitter = asked.jitter if asked.jitter is not None else float(given.get("jitter", plain.jitter))
+    return Backoff(
+        base=_duration("backoff.base", asked.base, given.get("base"), shortest=timedelta(0)) or plain.base,
+        factor=factor,
+        cap=_duration("backoff.cap", asked.cap, given.get("cap"), shortest=timedelta(0)) or plain.cap,
+        jitter=jitter,
+    )
+
+
+def _tags(wanted: tuple[str, ...]) -> tuple[str, ...]:
+    for at, tag in enumerate(wanted):
+        if not tag.isprintable():
+            raise InvalidRequest("a tag has printable characters only", pointer=f"/tags/{at}")
+    return tuple(dict.fromkeys(wanted))

@@ -1,0 +1,32 @@
+"""What the routes are handed: the parts that app.py built."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from emp_core.store import Store
+from emp_server.catalog import Catalog
+from emp_server.settings import ServerSettings
+from emp_server.updates import Updates
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts of one server, made in `app.build_app`."""
+
+    settings: ServerSettings
+    store: Store
+    catalog: Catalog
+    updates: Updates
+
+
+def _parts(request: Request) -> Parts:
+    parts: Parts = request.app.state.parts
+    return parts
+
+
+TheParts = Annotated[Parts, Depends(_parts)]
+"""A route's parameter of this type is given the parts."""

@@ -1,0 +1,77 @@
+"""Keep several server processes on one socket: each that ends is started again, and none outlives its parent."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import socket
+import threading
+import time
+from multiprocessing.connection import wait
+from multiprocessing.context import SpawnProcess
+from types import FrameType
+from typing import Final
+
+import structlog
+
+from emp_server.serving import serve_process
+from emp_server.settings import ServerSettings
+
+RESTART_PAUSE: Final = 1.0
+
+_log = structlog.get_logger("emp.server")
+_spawn = multiprocessing.get_context("spawn")
+
+
+class Processes:
+    """The server processes of one `emp server`."""
+
+    def __init__(self, settings: ServerSettings, listener: socket.socket) -> None:
+        self._settings = settings
+        self._listener = listener
+        self._stopping = False
+        self._running: list[SpawnProcess] = []
+
+    def run(self) -> None:
+        """Serve until SIGTERM or SIGINT, then until the open requests have ended."""
+        signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(signal.SIGINT, self._on_signal)
+        for _ in range(self._settings.server_workers):
+            self._start()
+        while self._running:
+            ended = wait([process.sentinel for process in self._running])
+            for process in [each for each in self._running if each.sentinel in ended]:
+                self._running.remove(process)
+                process.join()
+                if not self._stopping:
+                    _log.warning("server process ended", pid=process.pid, exit_code=process.exitcode)
+                    time.sleep(RESTART_PAUSE)
+                    self._start()
+
+    def _start(self) -> None:
+        # Between a signal and its handler a process may still be on its way up.
+        if not self._stopping:
+            process = _spawn.Process(target=_serve, args=(self._settings, self._listener))
+            self._running.append(process)
+            process.start()
+
+    def _on_signal(self, _signal: int, _frame: FrameType | None) -> None:
+        self._stopping = True
+        for process in self._running:
+            if process.pid is not None:
+                process.terminate()
+
+
+def _serve(settings: ServerSettings, listener: socket.socket) -> None:
+    """Be one of the processes. Ctrl-C on the terminal is the parent's affair: it asks us to stop."""
+    os.setsid()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    serve_process(settings, [listener])
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,1 @@
+"""One module per resource: a route parses, calls the store, answers."""

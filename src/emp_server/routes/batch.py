@@ -1,0 +1,72 @@
+"""Submit many jobs in one request."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import msgspec
+from fastapi import Request, Response
+
+from emp_core.errors import EmpError, RequestError, TooLarge
+from emp_core.jobs import Submission
+from emp_server.answers import submitted_answer
+from emp_server.body import JSON, JSON_LINES, media_type, read_body
+from emp_server.catalog import KnownType
+from emp_server.delivery import make_idempotency
+from emp_server.envelope import parse_batch_item, split_batch
+from emp_server.parts import Parts, TheParts
+from emp_server.problems import problem_document
+from emp_server.submitting import checked_submission, refusal_of, warnings_for
+
+_Checked = tuple[Submission, KnownType]
+
+
+async def submit_batch(request: Request, parts: TheParts) -> Response:
+    """Submit up to 1,000 jobs: a JSON array of submissions, or one per line.
+
+    Each may bring an `idempotency_key`. The answer has one line per item, in order: the stored job, or the problem that
+    kept it out; one item's problem never costs another item. If the store fails, all is answered with one problem; the
+    items that have a key can be sent again safely.
+    """
+    headers = dict(request.scope["headers"])
+    lines = media_type(headers, JSON | JSON_LINES) in JSON_LINES
+    body = await read_body(headers, request.receive, parts.settings.batch_limit_bytes)
+    items = split_batch(body, lines=lines)
+    limit = parts.settings.batch_limit_items
+    if len(items) > limit:
+        raise TooLarge(f"the batch has {len(items)} items; {limit} are allowed", limit=limit)
+    checked = [await _check(parts, item) for item in items]
+    answers = await _store(parts, checked)
+    documents = [
+        problem_document(answer, request.scope) if isinstance(answer, EmpError) else answer for answer in answers
+    ]
+    text = b"".join(msgspec.json.encode(document) + b"\n" for document in documents)
+    return Response(text, media_type="application/jsonl")
+
+
+async def _check(parts: Parts, item: bytes) -> _Checked | EmpError:
+    """Read one item and check it; its problem is a value here, since the others go on."""
+    try:
+        envelope = parse_batch_item(item)
+        key = envelope.idempotency_key
+        idempotency = None if key is None else make_idempotency(key, hashlib.sha256(item).hexdigest())
+        known = await parts.catalog.known(envelope.job_type)
+        return checked_submission(parts, known, bytes(envelope.payload), envelope, idempotency), known
+    except RequestError as error:
+        return error
+
+
+async def _store(parts: Parts, checked: list[_Checked | EmpError]) -> list[Any]:
+    """Store the items that passed, all in one call, and put the replies into their places."""
+    replies = iter(await parts.store.jobs.submit([item[0] for item in checked if not isinstance(item, EmpError)]))
+    answers: list[Any] = []
+    for item in checked:
+        if isinstance(item, EmpError):
+            answers.append(item)
+            continue
+        submission, known = item
+        submitted = next(replies)
+        refusal = refusal_of(submitted, submission.job_type)
+        answers.append(refusal or submitted_answer(submitted, submission.job_type, warnings_for(known)))
+    return answers

@@ -1,0 +1,148 @@
+"""Stream what happens as server-sent events (WHATWG HTML, section 9.2)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import Query, Response
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import StreamingResponse
+
+from emp_core.errors import StoreError
+from emp_core.ids import JobId
+from emp_core.jobs import FINAL_STATES, JobDetails
+from emp_core.messages import JobUpdateMessage, WorkerStatusMessage
+from emp_server.answers import details_json, entity_tag
+from emp_server.parts import Parts, TheParts
+from emp_server.updates import Signal, Update
+from emp_server.waiting import read_details, read_job
+
+OPENING = b"retry: 1000\n\n"
+KEEP_ALIVE = b": still here\n\n"
+GAP_EVENT = b"event: gap\ndata: {}\n\n"
+STORE_PAUSE = 1.0
+"""Seconds between two looks at a store that is away."""
+TYPES_REMEMBERED = 10_000
+
+_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+
+class EventFilter(BaseModel):
+    """The query of the stream of everything; with a filter, workers are left out."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    job_type: str | None = Field(default=None, max_length=128, description="only updates of jobs of this type")
+    state: str | None = Field(default=None, max_length=32, description="only updates to this state")
+
+
+async def job_events(parts: TheParts, job_id: str) -> Response:
+    """Stream one job: an event `job` with the job as it is, then an event `job_update` for each change.
+
+    When the job has ended, an event `job` shows it with its result, and the stream ends. Whoever reconnects gets the
+    job as it is then; what happened between may be missed.
+    """
+    job = await read_job(parts.store, job_id)
+    return StreamingResponse(_job_stream(parts, job.job_id), media_type="text/event-stream", headers=_HEADERS)
+
+
+async def all_events(parts: TheParts, asked: Annotated[EventFilter, Query()]) -> Response:
+    """Stream every change of all jobs and workers: `job_update`, `worker_status`, and `gap` where some were missed."""
+    return StreamingResponse(_stream_of_all(parts, asked), media_type="text/event-stream", headers=_HEADERS)
+
+
+async def _job_stream(parts: Parts, job_id: JobId) -> AsyncIterator[bytes]:
+    yield OPENING
+    silence = parts.settings.stream_keep_alive.total_seconds()
+    shown = ""
+    reading = True
+    with parts.updates.listen(job_id) as listener:
+        while True:
+            if reading:
+                # What was heard before the reading began is in what it reads.
+                listener.forget()
+                details = await _look(parts, job_id)
+                if details is not None and entity_tag(details) != shown:
+                    shown = entity_tag(details)
+                    yield _job_event(details)
+                if details is not None and details.job.state in FINAL_STATES:
+                    return
+            heard = await listener.next(STORE_PAUSE if details is None else silence)
+            match heard:
+                case Signal.STOPPED:
+                    return
+                case Signal.SILENT:
+                    yield KEEP_ALIVE
+                case JobUpdateMessage():
+                    yield _update_event(heard)
+                case _:
+                    pass
+            reading = isinstance(heard, Signal) or (
+                isinstance(heard, JobUpdateMessage) and heard.status in FINAL_STATES
+            )
+
+
+async def _look(parts: Parts, job_id: JobId) -> JobDetails | None:
+    """Read the job; None while the store is away: the stream outlives that."""
+    try:
+        return await read_details(parts.store, job_id)
+    except StoreError:
+        return None
+
+
+async def _stream_of_all(parts: Parts, asked: EventFilter) -> AsyncIterator[bytes]:
+    yield OPENING
+    silence = parts.settings.stream_keep_alive.total_seconds()
+    types = _TypesOfJobs(parts)
+    with parts.updates.listen() as listener:
+        while True:
+            heard = await listener.next(silence)
+            match heard:
+                case Signal.STOPPED:
+                    return
+                case Signal.SILENT:
+                    yield KEEP_ALIVE
+                case Signal.MISSED:
+                    yield GAP_EVENT
+                case JobUpdateMessage():
+                    if asked.state in {None, heard.status} and (
+                        asked.job_type is None or asked.job_type == await types.of(heard.job_id)
+                    ):
+                        yield _update_event(heard)
+                case WorkerStatusMessage():
+                    if asked.state is None and asked.job_type is None:
+                        yield _update_event(heard)
+
+
+class _TypesOfJobs:
+    """Remembers which type a job is of: an update does not say, and it never changes. Unknown ones are of type ''."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._store = parts.store
+        self._types: dict[str, str] = {}
+
+    async def of(self, job_id: str) -> str:
+        if job_id not in self._types:
+            try:
+                [job] = await self._store.views.get([JobId(job_id)])
+            except StoreError:
+                return ""
+            if len(self._types) >= TYPES_REMEMBERED:
+                self._types.clear()
+            self._types[job_id] = job.job_type if job else ""
+        return self._types[job_id]
+
+
+def _job_event(details: JobDetails) -> bytes:
+    return _event("job", details.job.version, details_json(details))
+
+
+def _update_event(update: Update) -> bytes:
+    return _event(update.type, f"{update.timestamp:.6f}", update.model_dump_json().encode())
+
+
+def _event(name: str, event_id: str, data: bytes) -> bytes:
+    """Write one event. A result may bring line breaks between its tokens: each line needs its own field."""
+    lines = b"".join(b"data: " + line + b"\n" for line in data.splitlines())
+    return f"event: {name}\nid: {event_id}\n".encode() + lines + b"\n"

@@ -1,0 +1,105 @@
+"""Submit one job: plain ASGI in front of the framework, since this is the path that has to be fast."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from urllib.parse import parse_qs
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from emp_core.errors import EmpError, InvalidRequest
+from emp_server.body import JSON, media_type, read_body
+from emp_server.delivery import Wait, read_idempotency, read_wait
+from emp_server.envelope import parse_envelope, parse_options, parse_payload
+from emp_server.parts import Parts
+from emp_server.problems import problem_answer
+from emp_server.strict_json import shortened
+from emp_server.submitting import checked_submission, submit_one
+
+
+class SubmitJob:
+    """`POST /v1/jobs`: the body is the envelope."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Store a job and answer with it."""
+        try:
+            answer = await self._answer(scope, receive)
+        except EmpError as error:
+            answer = problem_answer(error, scope)
+        await answer(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Response:
+        parts, headers, query = self._parts, dict(scope["headers"]), _query(scope)
+        media_type(headers, JSON)
+        wait = _take_wait(parts, headers, query)
+        if query:
+            raise InvalidRequest(f"the query: unknown parameter {shortened(next(iter(query)))!r}")
+        body = await read_body(headers, receive, parts.settings.body_limit_bytes)
+        envelope = parse_envelope(body)
+        idempotency = read_idempotency(headers, hashlib.sha256(body).hexdigest())
+        known = await parts.catalog.known(envelope.job_type)
+        submission = checked_submission(parts, known, bytes(envelope.payload), envelope, idempotency)
+        return await submit_one(parts, submission, known, wait, receive)
+
+
+class SubmitTypedJob:
+    """`POST /v1/job-types/{job_type}/jobs`: the body is the payload, the options are in the query."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Store a job and answer with it."""
+        try:
+            answer = await self._answer(scope, receive)
+        except EmpError as error:
+            answer = problem_answer(error, scope)
+        await answer(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Response:
+        parts, headers, query = self._parts, dict(scope["headers"]), _query(scope)
+        media_type(headers, JSON)
+        wait = _take_wait(parts, headers, query)
+        known = await parts.catalog.known(scope["path_params"]["job_type"])
+        options = parse_options({name: _single(name, values) for name, values in query.items()})
+        body = await read_body(headers, receive, parts.settings.payload_limit_bytes)
+        payload = parse_payload(body)
+        idempotency = read_idempotency(headers, _digest(known.newest.job_type, query, body))
+        submission = checked_submission(parts, known, payload, options, idempotency)
+        return await submit_one(parts, submission, known, wait, receive)
+
+
+def _query(scope: Scope) -> dict[str, list[str]]:
+    text = scope["query_string"]
+    if not text:
+        return {}
+    try:
+        return parse_qs(text.decode("latin-1"), keep_blank_values=True, errors="strict", max_num_fields=100)
+    except ValueError as error:
+        raise InvalidRequest("the query is not one of at most 100 parameters in UTF-8") from error
+
+
+def _take_wait(parts: Parts, headers: Mapping[bytes, bytes], query: dict[str, list[str]]) -> Wait:
+    asked = query.pop("wait", None)
+    prefer = headers.get(b"prefer", b"").decode("latin-1")
+    return read_wait(prefer, None if asked is None else str(_single("wait", asked)), parts.settings.longest_wait)
+
+
+def _single(name: str, values: list[str]) -> str | list[str]:
+    """Give a parameter's value; only tags may come several times."""
+    if name == "tags":
+        return values
+    if len(values) > 1:
+        raise InvalidRequest(f"the query: {shortened(name)!r} comes twice")
+    return values[0]
+
+
+def _digest(job_type: str, query: Mapping[str, list[str]], body: bytes) -> str:
+    """Digest what a typed submission asks for; how its answer is delivered does not belong to it."""
+    request = repr((job_type, sorted(query.items()))).encode() + b"\0" + body
+    return hashlib.sha256(request).hexdigest()

@@ -1,0 +1,96 @@
+"""Run the server: uvicorn around the application, on a socket that is already open."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Sequence
+from signal import SIGINT
+from types import FrameType
+from typing import Final
+
+import structlog
+import uvicorn
+import uvloop
+
+from emp_core import logs
+from emp_core.store import Store, open_store, redacted
+from emp_server.app import Application, build_app
+from emp_server.settings import ServerSettings
+
+BACKLOG: Final = 2048
+
+_log = structlog.get_logger("emp.server")
+
+
+class Server(uvicorn.Server):
+    """A uvicorn server that ends open streams before it waits for them: uvicorn by itself waits until clients leave."""
+
+    def __init__(self, config: uvicorn.Config, app: Application) -> None:
+        super().__init__(config)
+        self.app = app
+
+    def handle_exit(self, sig: int, _frame: FrameType | None) -> None:
+        """Stop gracefully; a second Ctrl-C does not wait. Unlike uvicorn, do not end by the signal: it was no crash."""
+        if self.should_exit and sig == SIGINT:
+            self.force_exit = True
+        self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop: streams and waits first, then what uvicorn does."""
+        self.app.stop()
+        await super().shutdown(sockets)
+
+
+def listen(settings: ServerSettings) -> socket.socket:
+    """Take the port.
+
+    Raises:
+        OSError: the address is not ours, or somebody else has the port.
+    """
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
+
+
+def say_where(settings: ServerSettings, listener: socket.socket) -> None:
+    """Log where the server listens, and on what store it works."""
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    _log.info(
+        "server starts",
+        url=f"http://{shown}:{port}",
+        store=redacted(settings.redis_url),
+        namespace=settings.namespace,
+        processes=settings.server_workers,
+    )
+
+
+def serve_process(settings: ServerSettings, sockets: Sequence[socket.socket]) -> None:
+    """Serve in this process until SIGTERM or SIGINT."""
+    logs.configure(settings)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(settings, sockets))
+
+
+async def serve(settings: ServerSettings, sockets: Sequence[socket.socket]) -> None:
+    """Serve on open sockets until the server is told to stop. A store that is away is waited for: 503 until then."""
+    async with open_store(settings.redis_url, settings.namespace) as store:
+        await make_server(settings, store).serve(list(sockets))
+
+
+def make_server(settings: ServerSettings, store: Store) -> Server:
+    """Put uvicorn around the application."""
+    app = build_app(settings, store)
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        backlog=BACKLOG,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=int(settings.stop_grace.total_seconds()),
+    )
+    return Server(config, app)

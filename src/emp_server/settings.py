@@ -1,0 +1,53 @@
+"""The settings of the HTTP server: where it listens, whom it answers, and how much it takes at once."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from pydantic import Field
+
+from emp_core.jobs import BATCH_LIMIT, PAYLOAD_LIMIT
+from emp_core.settings import StoreSettings
+
+ENVELOPE_ROOM = 64 * 1024
+"""Bytes that the envelope of a submission may take besides its payload."""
+
+
+class ServerSettings(StoreSettings):
+    """What the server needs besides the store."""
+
+    host: str = Field(default="127.0.0.1", description="the address to listen on")
+    port: int = Field(default=8321, ge=0, le=65535, description="the port to listen on; 0 takes a free one")
+    server_workers: int = Field(default=1, ge=1, le=64, description="server processes that share the port")
+    insecure: bool = Field(default=False, description="listen beyond loopback although nobody has to show a key")
+    allowed_hosts: tuple[str, ...] = Field(
+        default=(), description="names, besides those of loopback, that requests may be addressed to"
+    )
+    payload_limit_bytes: int = Field(default=PAYLOAD_LIMIT, ge=1, description="the largest payload of a job")
+    batch_limit_items: int = Field(default=BATCH_LIMIT, ge=1, description="the most jobs in one batch")
+    batch_limit_bytes: int = Field(default=32 * 1024 * 1024, ge=1, description="the largest body of a batch")
+    small_body_limit_bytes: int = Field(
+        default=64 * 1024, ge=1, description="the largest body of a request that carries no payload"
+    )
+    longest_wait: timedelta = Field(
+        default=timedelta(seconds=60), ge=timedelta(0), description="the longest time that an answer is held back"
+    )
+    page_default_items: int = Field(default=50, ge=1, description="jobs in a page that does not say how many")
+    page_limit_items: int = Field(default=200, ge=1, description="the most jobs in a page")
+    stream_keep_alive: timedelta = Field(
+        default=timedelta(seconds=15), gt=timedelta(0), description="how often a silent stream says that it lives"
+    )
+    stream_buffer_updates: int = Field(
+        default=256, ge=1, description="updates kept for a slow listener before it has to read the store again"
+    )
+    job_types_fresh_for: timedelta = Field(
+        default=timedelta(seconds=1), gt=timedelta(0), description="how long the announced job types are kept in memory"
+    )
+    stop_grace: timedelta = Field(
+        default=timedelta(seconds=10), ge=timedelta(0), description="time for open requests to end at a stop"
+    )
+
+    @property
+    def body_limit_bytes(self) -> int:
+        """Give the largest body of one submission: its payload and its envelope."""
+        return self.payload_limit_bytes + ENVELOPE_ROOM

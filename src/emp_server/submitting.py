@@ -1,0 +1,83 @@
+"""What every way to submit shares: check against the type, hand to the store, say what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import assert_never
+
+from starlette.responses import Response
+from starlette.types import Receive
+
+from emp_core.errors import EmpError, IdempotencyKeyReused, InternalError, WaitingLineFull
+from emp_core.jobs import FINAL_STATES, Idempotency, Submission
+from emp_core.store import Submitted, SubmitWord
+from emp_server.answers import details_json, job_path
+from emp_server.catalog import KnownType
+from emp_server.delivery import Wait
+from emp_server.envelope import Options
+from emp_server.options import make_submission
+from emp_server.parts import Parts
+from emp_server.waiting import read_details, wait_for_end
+
+NO_WORKER = "no_worker"
+
+
+def checked_submission(
+    parts: Parts, known: KnownType, payload: bytes, wanted: Options, idempotency: Idempotency | None
+) -> Submission:
+    """Give a submission that may be stored.
+
+    Raises:
+        InvalidRequest: an option is out of its range.
+        TooLarge: the payload is.
+        InvalidPayload: the payload does not fit the type's schema.
+    """
+    limit = parts.settings.payload_limit_bytes
+    submission = make_submission(known.newest, payload, wanted, idempotency, limit_bytes=limit)
+    if known.check is not None:
+        known.check(payload)
+    return submission
+
+
+def refusal_of(submitted: Submitted, job_type: str) -> EmpError | None:
+    """Give the error that the store's word stands for; None where the job is stored."""
+    match submitted.word:
+        case SubmitWord.OK | SubmitWord.REPEAT:
+            return None
+        case SubmitWord.FULL:
+            return WaitingLineFull(f"too many jobs of type {job_type} wait")
+        case SubmitWord.KEY_REUSED:
+            return IdempotencyKeyReused("this idempotency key stands for another request; use a new one")
+        case SubmitWord.EXISTS:
+            return InternalError("the id made for this job was taken")
+        case unreachable:
+            assert_never(unreachable)
+
+
+def warnings_for(known: KnownType) -> Sequence[str]:
+    """Give what a submitter should know about the type."""
+    return () if known.workers_online else (NO_WORKER,)
+
+
+async def submit_one(parts: Parts, submission: Submission, known: KnownType, wait: Wait, receive: Receive) -> Response:
+    """Store a job and answer with it: 202, or 200 if the client waits and it ended in time.
+
+    Raises:
+        EmpError: it was not stored.
+    """
+    [submitted] = await parts.store.jobs.submit([submission])
+    refusal = refusal_of(submitted, submission.job_type)
+    if refusal is not None:
+        raise refusal
+    job_id = submitted.job_id
+    if wait.seconds:
+        details = await wait_for_end(parts.store, parts.updates, job_id, wait.seconds, receive)
+    else:
+        details = await read_details(parts.store, job_id)
+    ended = bool(wait.seconds) and details.job.state in FINAL_STATES
+    return Response(
+        details_json(details, () if ended else warnings_for(known)),
+        status_code=200 if ended else 202,
+        headers={"Location": job_path(job_id), **wait.headers},
+        media_type="application/json",
+    )

@@ -1,0 +1,379 @@
+"""The client commands as a person runs them: real processes against a real server and worker."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import pty
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from emp_core.client import EmpClient
+from emp_core.ids import new_job_id, new_worker_id
+from support.broken_server import answer, broken_server
+from support.processes import free_port
+
+EMP = [sys.executable, "-m", "emp_core.cli"]
+QUICK = '{"steps": 2, "step_seconds": 0}'
+LONG = '{"steps": 600, "step_seconds": 0.1}'
+
+
+@pytest.fixture
+def run(emp_url, tmp_path):
+    def run(*arguments: str, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*EMP, *arguments],
+            input=stdin,
+            cwd=tmp_path,
+            env={**os.environ, "EMP_URL": emp_url, **env},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture
+def client(emp_url):
+    with EmpClient(emp_url) as client:
+        yield client
+
+
+@pytest.fixture
+def running(client):
+    """A job that runs for a minute unless it is cancelled."""
+    job = client.submit("simulation.run", json.loads(LONG))
+    yield next(update.job_id for update in client.watch(job.id) if update.progress.fraction > 0)
+    client.cancel(job.id)
+
+
+def test_submit_prints_the_id_alone(run, client):
+    ran = run("submit", "simulation.run", QUICK)
+
+    assert ran.returncode == 0
+    assert client.wait(ran.stdout.removesuffix("\n")).state == "completed"
+
+
+def test_submit_sends_the_payload_byte_for_byte(run, client):
+    ran = run("submit", "simulation.run", "-", stdin='{ "steps":1 ,"step_seconds" : 0e0}')
+
+    assert client.payload_bytes(ran.stdout.strip()) == b'{ "steps":1 ,"step_seconds" : 0e0}'
+
+
+def test_submit_types_parameters_by_the_announced_schema(run, client):
+    ran = run("submit", "simulation.run", "-p", "steps=1", "-p", "step_seconds=0", "-p", "seed=null")
+
+    assert json.loads(client.payload_bytes(ran.stdout.strip())) == {"steps": 1, "step_seconds": 0, "seed": None}
+
+
+def test_submit_takes_a_picture_from_a_file_and_waits_for_its_thumbnail(run, tmp_path):
+    Image.new("RGB", (640, 480), "navy").save(tmp_path / "photo.png")
+
+    ran = run("submit", "image.thumbnail", "-p", "image=@photo.png", "-p", "width=128", "--wait", "--json")
+
+    job = json.loads(ran.stdout)
+    assert (ran.returncode, job["state"]) == (0, "completed")
+    assert Image.open(io.BytesIO(base64.b64decode(job["result"]["image"]))).width == 128
+
+
+def test_submit_passes_its_options_on(run, client):
+    options = [
+        "--priority",
+        "7",
+        "--delay",
+        "2h",
+        "--expires-in",
+        "1d",
+        "--max-attempts",
+        "5",
+        "--tag",
+        "a",
+        "--tag",
+        "b",
+    ]
+
+    job = client.get(run("submit", "simulation.run", QUICK, *options).stdout.strip())
+
+    assert (job.state, job.priority, job.max_attempts, job.tags) == ("scheduled", 7, 5, ("a", "b"))
+    assert 7199 < (job.scheduled_at - job.created_at).total_seconds() < 7201
+    assert 86399 < (job.expires_at - job.scheduled_at).total_seconds() < 86401
+
+
+def test_submit_at_a_moment_schedules_the_job_for_it(run, client):
+    job = client.get(run("submit", "simulation.run", QUICK, "--at", "2027-01-31T18:30:00+01:00").stdout.strip())
+
+    assert job.scheduled_at.isoformat() == "2027-01-31T17:30:00+00:00"
+
+
+def test_submit_with_one_key_makes_one_job(run):
+    key = new_job_id()
+
+    first, second = (run("submit", "simulation.run", QUICK, "--idempotency-key", key).stdout for _ in range(2))
+
+    assert first == second != ""
+
+
+def test_submit_and_watch_shows_progress_on_stderr_and_the_job_on_stdout(run):
+    ran = run("submit", "simulation.run", '{"steps": 4, "step_seconds": 0.1}', "--watch", "--json")
+
+    assert json.loads(ran.stdout)["state"] == "completed"
+    assert re.search(r"in_progress 50%", ran.stderr)
+    assert ran.stderr.splitlines()[-1].endswith("completed 100% step 4 of 4")
+
+
+@pytest.mark.parametrize("how", ["--wait", "--watch"])
+def test_a_job_that_fails_ends_the_command_with_3(run, how):
+    ran = run("submit", "simulation.run", '{"steps": 1, "fail_attempts": 9}', "--max-attempts", "1", how)
+
+    assert ran.returncode == 3
+    assert "state\tfailed" in ran.stdout
+
+
+def test_a_job_that_is_cancelled_ends_the_command_with_4(run, client):
+    job = client.submit("simulation.run", json.loads(QUICK), delay=3600)
+    client.cancel(job.id)
+
+    assert run("job", "watch", job.id).returncode == 4
+
+
+def test_a_job_that_expires_ends_the_command_with_4(run):
+    expired = {"id": new_job_id(), "job_type": "text.echo", "state": "failed", "reason": "expired"}
+    with broken_server([answer(202, expired), answer(200, expired)]) as server:
+        ran = run("submit", "text.echo", "{}", "--wait", EMP_URL=server.url)
+
+    assert ran.returncode == 4
+
+
+def test_time_that_runs_out_ends_the_command_with_5_and_names_the_job(run, client):
+    ran = run("submit", "simulation.run", LONG, "--wait", "300ms")
+
+    job_id = re.search(r"job (\S+) had not ended", ran.stderr)[1]
+    assert ran.returncode == 5
+    assert client.cancel(job_id).state != "completed"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("submit",), 2, "Missing argument 'TYPE'"),
+        (("submit", "simulation.run", "-p", "steps"), 2, "key=value"),
+        (("submit", "simulation.run", "@missing.json"), 2, "No such file"),
+        (("submit", "simulation.run", "{}", "--priority", "5000"), 2, "/priority"),
+        (("submit", "simulation.run", "{}", "--delay", "soon"), 2, "is not a duration"),
+        (("submit", "simulation.run", "{}", "--delay", "1", "--at", "2027-01-01"), 2, "exclude each other"),
+        (("submit", "simulation.run", "{}", "--wait", "1", "--watch"), 2, "exclude each other"),
+        (("submit", "simulation.run", "{}", "--idempotency-key", "a b"), 2, "visible ASCII"),
+        (("submit", "simulation.run", "{bad"), 9, "not JSON"),
+        (("submit", "simulation.run", '{"steps": 0}'), 9, "/steps"),
+        (("submit", "simulation.run", "-p", "steps=many"), 9, "/steps: takes integer, not 'many'"),
+        (("submit", "simulation.rum"), 6, "simulation.run"),
+        (("submit", "simulation.rum", "-p", "a=1"), 6, "simulation.run"),
+        (("type", "simulation.rum"), 6, "simulation.run"),
+        (("job", "show", new_job_id()), 6, "no job"),
+        (("job", "watch", new_job_id()), 6, "no job"),
+        (("workers", "drain", new_worker_id()), 6, "no worker"),
+        (("jobs", "--type", "simulation.run"), 2, "jobs can be listed by"),
+        (("jobs", "--state", "lost"), 2, "Invalid value"),
+        (("jobs", "--url", "ftp://x"), 2, "must look like http"),
+    ],
+)
+def test_an_error_is_one_message_and_an_exit_code(run, arguments, code, said):
+    ran = run(*arguments)
+
+    assert (ran.returncode, ran.stdout) == (code, "")
+    assert said in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_a_server_that_nobody_runs_ends_the_command_with_8_and_what_to_do(run):
+    url = f"http://127.0.0.1:{free_port()}"
+
+    ran = run("submit", "simulation.run", QUICK, "--url", url)
+
+    assert ran.returncode == 8
+    assert url in ran.stderr
+    assert "emp dev" in ran.stderr
+
+
+def test_a_refusal_ends_the_command_with_7(run):
+    problem = answer(403, {"type": "urn:emp:problem:not-allowed", "detail": "not from here"})
+    with broken_server([problem]) as server:
+        ran = run("types", EMP_URL=server.url)
+
+    assert (ran.returncode, ran.stderr) == (7, "Error: not from here\n")
+
+
+def test_the_key_comes_from_the_environment_and_is_sent(run):
+    with broken_server([answer(200, {"job_types": []})]) as server:
+        ran = run("types", EMP_URL=server.url, EMP_API_KEY="s3cret")
+
+    assert ran.returncode == 0
+    assert server.requests[0].headers["authorization"] == "Bearer s3cret"
+
+
+def test_the_url_may_stand_in_emp_toml(run, tmp_path, emp_url):
+    (tmp_path / "emp.toml").write_text(f'url = "{emp_url}"\n')
+    environment = {name: value for name, value in os.environ.items() if name != "EMP_URL"}
+
+    ran = subprocess.run([*EMP, "types"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+    assert "simulation.run\t" in ran.stdout
+
+
+def test_a_type_without_a_worker_is_said_on_stderr(run):
+    job = {"id": new_job_id(), "job_type": "text.echo", "state": "pending", "warnings": ["no_worker"]}
+    with broken_server([answer(202, job)]) as server:
+        ran = run("submit", "text.echo", "{}", EMP_URL=server.url)
+
+    assert (ran.returncode, ran.stdout) == (0, job["id"] + "\n")
+    assert "No worker serves text.echo" in ran.stderr
+
+
+def test_jobs_lists_a_line_for_each_job_up_to_the_limit(run, client):
+    tag = new_job_id()
+    ids = {client.submit("simulation.run", json.loads(QUICK), delay=3600, tags=[tag]).id for _ in range(3)}
+
+    lines = run("jobs", "--tag", tag).stdout.splitlines()
+
+    assert {line.split("\t")[0] for line in lines} == ids
+    assert {tuple(line.split("\t")[1:3]) for line in lines} == {("simulation.run", "scheduled")}
+    assert len(run("jobs", "--tag", tag, "--limit", "2").stdout.splitlines()) == 2
+    assert {job["id"] for job in json.loads(run("jobs", "--tag", tag, "--json").stdout)} == ids
+
+
+def test_jobs_without_a_filter_begins_with_what_runs(run, running):
+    lines = run("jobs").stdout.splitlines()
+
+    assert running in {line.split("\t")[0] for line in lines if line.split("\t")[2] == "in_progress"}
+    assert lines[0].split("\t")[2] in {"claimed", "in_progress"}
+
+
+def test_job_show_prints_the_job(run, client):
+    job = client.submit("simulation.run", json.loads(QUICK), wait=20)
+
+    assert f"id\t{job.id}\n" in run("job", "show", job.id).stdout
+    assert json.loads(run("job", "show", job.id, "--json").stdout)["result"] == job.result
+
+
+def test_job_result_prints_the_stored_bytes(run, client, tmp_path):
+    job = client.submit("simulation.run", json.loads(QUICK), wait=20)
+
+    printed = run("job", "result", job.id).stdout
+    run("job", "result", job.id, "-o", "result.json")
+
+    assert printed.encode() == (tmp_path / "result.json").read_bytes() == client.result_bytes(job.id)
+
+
+def test_job_result_of_a_running_job_is_an_error(run, running):
+    ran = run("job", "result", running)
+
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert "no result yet" in ran.stderr
+
+
+def test_job_log_prints_a_line_for_each_log_line(run, client):
+    job = client.submit("simulation.run", json.loads(QUICK), wait=20)
+
+    assert len(run("job", "log", job.id).stdout.splitlines()) == len(client.log(job.id)) > 0
+    assert json.loads(run("job", "log", job.id, "--json").stdout)[0]["attempt"] == 1
+
+
+def test_job_log_can_be_followed_to_the_end(run, client):
+    job = client.submit("simulation.run", {"steps": 3, "step_seconds": 0.3})
+
+    followed = run("job", "log", "-f", job.id, "--json").stdout.splitlines()
+
+    assert [json.loads(line)["message"] for line in followed] == [line.message for line in client.log(job.id)]
+
+
+def test_job_cancel_calls_a_job_off_and_says_why(run, client, running):
+    ran = run("job", "cancel", running, "--why", "enough")
+
+    assert ran.returncode == 0
+    assert client.wait(running, 20).state == "cancelled"
+    assert client.get(running).cancel_request["why"] == "enough"
+
+
+def test_job_revive_lets_a_cancelled_job_run(run, client):
+    job = client.submit("simulation.run", json.loads(QUICK), delay=3600)
+    run("job", "cancel", job.id)
+
+    assert run("job", "revive", job.id).returncode == 0
+    assert client.wait(job.id, 20).state == "completed"
+
+
+def test_types_lists_what_can_be_submitted(run):
+    assert re.search(r"^image\.thumbnail\t.*\temp-plugin-image\t", run("types").stdout, re.MULTILINE)
+    assert "simulation.run" in [each["job_type"] for each in json.loads(run("types", "--json").stdout)]
+
+
+def test_type_shows_the_schema_and_an_example(run):
+    shown = run("type", "simulation.run").stdout
+
+    assert '"step_seconds"' in shown
+    assert "emp submit simulation.run" in shown
+    assert "steps" in json.loads(run("type", "simulation.run", "--json").stdout)["payload_schema"]["properties"]
+
+
+def test_the_example_of_a_type_can_be_run(run):
+    example = run("type", "simulation.run").stdout.splitlines()[-1]
+
+    ran = run(*shlex.split(example)[1:], "--wait")
+
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_workers_lists_the_workers(run, client):
+    [worker] = client.workers()
+
+    assert run("workers").stdout.startswith(f"{worker.id}\t")
+    assert [each["id"] for each in json.loads(run("workers", "--json").stdout)] == [worker.id]
+
+
+def test_ctrl_c_while_watching_leaves_the_job_running(emp_url, running, start_process, client):
+    watching = start_process([*EMP, "job", "watch", running, "--url", emp_url])
+    watching.wait_for(r"in_progress")
+
+    watching.send(signal.SIGINT)
+
+    assert watching.wait() == 130
+    assert f"Job {running} goes on" in watching.output()
+    assert client.get(running).state == "in_progress"
+
+
+def test_a_terminal_gets_a_table_and_a_progress_bar(emp_url, tmp_path):
+    payload = '{"steps": 3, "step_seconds": 0.1}'
+    command = [*EMP, "submit", "simulation.run", payload, "--watch", "--url", emp_url]
+
+    said = on_a_terminal(command, tmp_path)
+
+    assert "100%" in said
+    assert "━" in said
+    assert "TYPE" in on_a_terminal([*EMP, "types", "--url", emp_url], tmp_path)
+
+
+def on_a_terminal(command: list[str], folder: Path) -> str:
+    """Run a command with a terminal of its own, and give what it wrote there."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, cwd=folder) as process:
+        os.close(theirs)
+        said = b""
+        try:
+            while chunk := os.read(ours, 65536):
+                said += chunk
+        except OSError:  # how Linux says that the other side of a terminal is closed
+            pass
+        assert process.wait(30) == 0
+    os.close(ours)
+    return said.decode()

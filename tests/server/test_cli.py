@@ -1,0 +1,155 @@
+"""`emp server`: where it listens, what it refuses, how it stops."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+import httpx2
+import pytest
+
+from support.waiting import wait_until
+
+EMP = [sys.executable, "-m", "emp_core.cli", "server"]
+
+
+def url_of(process):
+    return process.wait_for(r"http://[0-9.:\[\]]+")[0]
+
+
+def is_ready(url):
+    try:
+        return httpx2.get(f"{url}/readyz", trust_env=False).status_code == 200
+    except httpx2.TransportError:
+        return False
+
+
+@pytest.fixture
+def options(redis_url, namespace):
+    return ["--port", "0", "--redis-url", redis_url, "--namespace", namespace]
+
+
+def test_it_says_where_it_listens_and_stops_at_once_when_told(start_process, options):
+    process = start_process([*EMP, *options])
+    url = url_of(process)
+    wait_until(lambda: is_ready(url))
+
+    process.send(signal.SIGTERM)
+
+    assert process.wait() == 0
+    assert process.left_running() == {}
+
+
+def test_an_open_stream_does_not_hold_up_a_stop(start_process, options):
+    process = start_process([*EMP, *options])
+    url = url_of(process)
+    wait_until(lambda: is_ready(url))
+    with httpx2.stream("GET", f"{url}/v1/events", trust_env=False) as answer:
+        lines = answer.iter_lines()
+        assert next(lines) == "retry: 1000"
+
+        process.send(signal.SIGINT)
+
+        assert process.wait(5) == 0
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.1", "emp.example"])
+def test_it_refuses_to_listen_beyond_loopback_and_says_what_to_do(start_process, options, host):
+    process = start_process([*EMP, *options, "--host", host])
+
+    assert process.wait() == 2
+    assert "--insecure" in process.output()
+
+
+def test_it_listens_beyond_loopback_when_it_is_told_that_this_is_meant(start_process, options):
+    process = start_process([*EMP, *options, "--host", "0.0.0.0", "--insecure"])
+    port = url_of(process).rpartition(":")[2]
+
+    wait_until(lambda: is_ready(f"http://127.0.0.1:{port}"))
+
+
+@pytest.mark.parametrize(
+    "wrong", [["--redis-url", "http://x"], ["--namespace", "NO SPACES"], ["--port", "99999"], ["--workers", "0"]]
+)
+def test_a_wrong_setting_is_named_and_ends_it_with_2(start_process, wrong):
+    process = start_process([*EMP, *wrong])
+
+    assert process.wait() == 2
+    assert wrong[0].strip("-").replace("-", "_") in process.output().replace("-", "_")
+
+
+def test_a_taken_port_is_an_error_in_one_line(start_process, options):
+    first = start_process([*EMP, *options])
+    port = url_of(first).rpartition(":")[2]
+
+    second = start_process([*EMP, *options, "--port", port])
+
+    assert second.wait() == 1
+    assert "Traceback" not in second.output()
+    assert port in second.output()
+
+
+def test_the_store_s_password_is_in_no_log(start_process, namespace):
+    process = start_process([*EMP, "--port", "0", "--redis-url", "redis://user:canary@127.0.0.1:1/0"])
+    url = url_of(process)
+    assert httpx2.get(f"{url}/readyz", trust_env=False).status_code == 503
+    process.send(signal.SIGTERM)
+
+    assert process.wait() == 0
+    assert "canary" not in process.output()
+
+
+def test_several_processes_share_the_port_and_stop_together(start_process, options):
+    process = start_process([*EMP, *options, "--workers", "2"])
+    url = url_of(process)
+    wait_until(lambda: is_ready(url))
+    assert len(process.left_running()) >= 3
+
+    process.send(signal.SIGTERM)
+
+    assert process.wait() == 0
+    wait_until(lambda: process.left_running() == {})
+
+
+def test_a_process_that_dies_is_started_again(start_process, options):
+    process = start_process([*EMP, *options, "--workers", "2"])
+    url = url_of(process)
+    wait_until(lambda: is_ready(url))
+    [victim, *_] = [pid for pid, line in process.left_running().items() if "spawn_main" in line]
+
+    os.kill(victim, signal.SIGKILL)
+
+    process.wait_for("server process ended")
+    wait_until(lambda: len([line for line in process.left_running().values() if "spawn_main" in line]) == 2)
+    assert is_ready(url)
+
+
+def test_no_process_outlives_a_parent_that_was_killed(start_process, options):
+    process = start_process([*EMP, *options, "--workers", "2"])
+    url = url_of(process)
+    wait_until(lambda: is_ready(url))
+
+    process.send(signal.SIGKILL)
+    process.wait()
+
+    wait_until(lambda: process.left_running() == {})
+
+
+def test_the_server_imports_neither_the_worker_nor_a_plugin(start_process):
+    code = (
+        "import sys, emp_server.cli, emp_server.processes;"
+        "print([name for name in sys.modules if name.startswith(('emp_worker', 'emp_plugin', 'pluggy'))])"
+    )
+    process = start_process([sys.executable, "-c", code])
+
+    assert process.wait() == 0
+    assert process.output().strip() == "[]"
+
+
+def test_the_command_s_module_imports_only_click(start_process):
+    code = "import sys, emp_server.cli; print([n for n in ('fastapi', 'uvicorn', 'redis', 'pydantic') if n in sys.modules])"
+    process = start_process([sys.executable, "-c", code])
+
+    assert process.wait() == 0
+    assert process.output().strip() == "[]"

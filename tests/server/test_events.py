@@ -1,0 +1,172 @@
+"""Streams: the job as it is, then each change, ending with the final one; and the stream of everything."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import httpx2
+import msgspec
+import pytest
+
+from support.waiting import wait_until_async
+
+from .conftest import running, submit
+
+pytestmark = pytest.mark.anyio
+
+
+class Stream:
+    """The events of one open stream."""
+
+    def __init__(self, answer):
+        self.headers = answer.headers
+        self._lines = answer.aiter_lines()
+
+    async def event(self):
+        """Give the next event as (name, id, data); comments and `retry` are passed over. None at the end."""
+        fields: dict[str, list[str]] = {}
+        async for line in self._lines:
+            if line:
+                name, _, value = line.partition(": ")
+                fields.setdefault(name, []).append(value)
+            elif "data" in fields:
+                [name], ids = fields["event"], fields.get("id", [""])
+                return name, ids[0], msgspec.json.decode("\n".join(fields["data"]))
+            else:
+                fields.clear()
+        return None
+
+    async def line(self):
+        """Give the next line."""
+        return await anext(self._lines)
+
+    async def rest(self):
+        """Give all events until the end."""
+        events = []
+        while (event := await self.event()) is not None:
+            events.append(event)
+        return events
+
+
+@asynccontextmanager
+async def stream(client, path):
+    async with client.stream("GET", path) as answer:
+        assert answer.status_code == 200
+        yield Stream(answer)
+
+
+async def test_a_stream_begins_with_the_job_as_it_is(client):
+    job_id = await submit(client)
+
+    async with stream(client, f"/v1/jobs/{job_id}/events") as events:
+        name, event_id, job = await events.event()
+
+    assert events.headers["content-type"].startswith("text/event-stream")
+    assert (events.headers["cache-control"], events.headers["x-accel-buffering"]) == ("no-store", "no")
+    assert (name, job) == ("job", (await client.get(f"/v1/jobs/{job_id}")).json())
+    assert event_id
+
+
+async def test_each_change_is_streamed_and_the_final_one_ends_it(client, worker):
+    job_id = await submit(client)
+
+    async with stream(client, f"/v1/jobs/{job_id}/events") as events:
+        await events.event()
+        job = await worker.start("any.thing")
+        await worker.report(job, 0.5, "half")
+        await worker.complete(job, b'{\n"a":\r\n1}')
+        seen = await events.rest()
+
+    updates = [data for name, _, data in seen if name == "job_update"]
+    assert [update["status"] for update in updates] == ["claimed", "in_progress", "in_progress", "completed"]
+    assert (updates[2]["progress"], updates[2]["message"]) == (0.5, "half")
+    assert set(updates[0]) == {"type", "timestamp", "job_id", "status", "progress", "message"}
+    name, _, final = seen[-1]
+    assert (name, final["state"], final["result"]) == ("job", "completed", {"a": 1})
+
+
+async def test_the_stream_of_a_job_that_has_ended_shows_it_and_ends(client, worker):
+    job_id = await submit(client)
+    await worker.complete(await worker.start("any.thing"), b"1")
+
+    async with stream(client, f"/v1/jobs/{job_id}/events") as events:
+        seen = await events.rest()
+
+    assert [(name, data["state"]) for name, _, data in seen] == [("job", "completed")]
+
+
+async def test_a_stream_says_how_soon_to_come_back(client):
+    async with stream(client, f"/v1/jobs/{await submit(client)}/events") as events:
+        assert await events.line() == "retry: 1000"
+
+
+async def test_a_silent_stream_says_that_it_lives(settings, store):
+    quick = settings.model_copy(update={"stream_keep_alive": timedelta(milliseconds=50)})
+    with running(quick) as server:
+        async with httpx2.AsyncClient(base_url=server.url, trust_env=False) as client:
+            async with stream(client, f"/v1/jobs/{await submit(client)}/events") as events:
+                await events.event()
+
+                assert await events.line() == ": still here"
+
+
+async def test_a_client_that_leaves_frees_its_place(client, server):
+    async with stream(client, f"/v1/jobs/{await submit(client)}/events") as events:
+        await events.event()
+        assert server.listeners == 1
+
+    async def free():
+        return server.listeners == 0
+
+    await wait_until_async(free, timeout=2)
+
+
+async def test_a_server_that_stops_ends_its_streams_promptly(settings, store):
+    with running(settings) as server:
+        async with httpx2.AsyncClient(base_url=server.url, trust_env=False) as client:
+            async with (
+                stream(client, f"/v1/jobs/{await submit(client)}/events") as one,
+                stream(client, "/v1/events") as everything,
+            ):
+                await one.event()
+                started = time.monotonic()
+                stopping = asyncio.create_task(asyncio.to_thread(server.stop))
+
+                assert await one.rest() == []
+                assert await everything.rest() == []
+
+                await stopping
+                assert time.monotonic() - started < 3
+
+
+async def test_the_stream_of_everything_has_jobs_and_workers(client, worker):
+    async with stream(client, "/v1/events") as events:
+        await events.line()
+        job_id = await submit(client)
+        await worker.start("any.thing")
+        names = []
+        while "worker_status" not in names or "job_update" not in names:
+            name, _, data = await events.event()
+            names.append(name)
+            assert data.get("job_id") in {job_id, None}
+
+
+async def test_the_stream_of_everything_can_be_cut_to_a_type_and_a_state(client, worker):
+    async with stream(client, "/v1/events?job_type=text.words&state=claimed") as events:
+        await events.line()
+        await submit(client)
+        wanted = (await client.post("/v1/jobs", json={"job_type": "text.words", "payload": {"text": "x"}})).json()["id"]
+        await worker.start("any.thing")
+        await worker.start("text.words")
+
+        name, _, update = await events.event()
+
+    assert (name, update["job_id"], update["status"]) == ("job_update", wanted, "claimed")
+
+
+@pytest.mark.parametrize("query", ["colour=red", "state=" + "x" * 100])
+async def test_a_filter_that_is_not_understood_is_refused(client, query):
+    assert (await client.get(f"/v1/events?{query}")).status_code == 400
