@@ -116,9 +116,11 @@ class Backoff:
 
     def delay(self, attempt: int, unit: float) -> timedelta:
         """Give the wait after the attempt of this number (from 1); `unit` is a random number from 0.0 to 1.0."""
-        # The exponent is bounded: 2.0**1100 overflows, and any cap is reached long before.
-        wanted = self.base.total_seconds() * self.factor ** min(attempt - 1, 64)
-        capped = min(wanted, self.cap.total_seconds())
+        cap = self.cap.total_seconds()
+        try:
+            capped = min(self.base.total_seconds() * self.factor ** (attempt - 1), cap)
+        except OverflowError:  # a large factor, many attempts: beyond any cap
+            capped = cap
         return timedelta(seconds=capped * (1 + self.jitter * (2 * unit - 1)))
 
 

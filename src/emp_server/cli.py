@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import click
+
+if TYPE_CHECKING:
+    from emp_server.settings import ServerSettings
 
 
 @click.command()
@@ -14,37 +19,39 @@ import click
 @click.option(
     "--insecure", is_flag=True, default=None, help="Listen beyond loopback although nobody has to show a key."
 )
-def server(
-    host: str | None,
-    port: int | None,
-    redis_url: str | None,
-    namespace: str | None,
-    server_workers: int | None,
-    insecure: bool | None,
-) -> None:
+def server(**flags: Any) -> None:
     """Serve the HTTP API until SIGTERM or Ctrl-C.
 
     A store that is away is no reason to end: submissions are answered with 503 until it is back.
     """
     from emp_core import logs
+    from emp_server.processes import Processes
+    from emp_server.serving import listen, say_where, serve_process
+
+    settings = _settings(flags)
+    logs.configure(settings)
+    try:
+        listener = listen(settings)
+    except OSError as error:
+        place = f"{settings.host} port {settings.port}"
+        raise click.ClickException(f"cannot listen on {place}: {error.strerror}") from error
+    say_where(settings, listener)
+    if settings.server_workers == 1:
+        serve_process(settings, [listener])
+    else:
+        Processes(settings, listener).run()
+
+
+def _settings(flags: dict[str, Any]) -> ServerSettings:
+    """Read the settings, and refuse what must not even be tried."""
     from emp_core.errors import SettingsError
     from emp_core.settings import load
     from emp_core.store.connection import connect
     from emp_server.door import LOOPBACK
-    from emp_server.processes import Processes
-    from emp_server.serving import listen, say_where, serve_process
     from emp_server.settings import ServerSettings
 
     try:
-        settings = load(
-            ServerSettings,
-            host=host,
-            port=port,
-            redis_url=redis_url,
-            namespace=namespace,
-            server_workers=server_workers,
-            insecure=insecure,
-        )
+        settings = load(ServerSettings, **flags)
         connect(settings.redis_url)
     except SettingsError as error:
         raise click.UsageError(error.detail) from error
@@ -53,15 +60,4 @@ def server(
             f"{settings.host} can be reached from outside this machine, and nobody would have to show a key. Listen on"
             " 127.0.0.1, behind a proxy that asks for credentials, or say --insecure."
         )
-    logs.configure(settings)
-    try:
-        listener = listen(settings)
-    except OSError as error:
-        raise click.ClickException(
-            f"cannot listen on {settings.host} port {settings.port}: {error.strerror}"
-        ) from error
-    say_where(settings, listener)
-    if settings.server_workers == 1:
-        serve_process(settings, [listener])
-    else:
-        Processes(settings, listener).run()
+    return settings

@@ -7,7 +7,7 @@ from datetime import timedelta
 from pydantic import Field
 
 from emp_core.jobs import BATCH_LIMIT, PAYLOAD_LIMIT
-from emp_core.settings import StoreSettings
+from emp_core.settings import Seconds, StoreSettings
 
 ENVELOPE_ROOM = 64 * 1024
 """Bytes that the envelope of a submission may take besides its payload."""
@@ -29,21 +29,21 @@ class ServerSettings(StoreSettings):
     small_body_limit_bytes: int = Field(
         default=64 * 1024, ge=1, description="the largest body of a request that carries no payload"
     )
-    longest_wait: timedelta = Field(
+    longest_wait: Seconds = Field(
         default=timedelta(seconds=60), ge=timedelta(0), description="the longest time that an answer is held back"
     )
     page_default_items: int = Field(default=50, ge=1, description="jobs in a page that does not say how many")
     page_limit_items: int = Field(default=200, ge=1, description="the most jobs in a page")
-    stream_keep_alive: timedelta = Field(
+    stream_keep_alive: Seconds = Field(
         default=timedelta(seconds=15), gt=timedelta(0), description="how often a silent stream says that it lives"
     )
     stream_buffer_updates: int = Field(
         default=256, ge=1, description="updates kept for a slow listener before it has to read the store again"
     )
-    job_types_fresh_for: timedelta = Field(
+    job_types_fresh_for: Seconds = Field(
         default=timedelta(seconds=1), gt=timedelta(0), description="how long the announced job types are kept in memory"
     )
-    stop_grace: timedelta = Field(
+    stop_grace: Seconds = Field(
         default=timedelta(seconds=10), ge=timedelta(0), description="time for open requests to end at a stop"
     )
 

@@ -9,15 +9,16 @@ from starlette.responses import Response
 from starlette.types import Receive
 
 from emp_core.errors import EmpError, IdempotencyKeyReused, InternalError, WaitingLineFull
-from emp_core.jobs import FINAL_STATES, Idempotency, Submission
-from emp_core.store import Submitted, SubmitWord
+from emp_core.ids import JobId
+from emp_core.jobs import FINAL_STATES, WAITING_STATES, Idempotency, JobDetails, Submission
+from emp_core.store import Store, Submitted, SubmitWord
 from emp_server.answers import details_json, job_path
 from emp_server.catalog import KnownType
 from emp_server.delivery import Wait
 from emp_server.envelope import Options
 from emp_server.options import make_submission
 from emp_server.parts import Parts
-from emp_server.waiting import read_details, wait_for_end
+from emp_server.waiting import read_details, read_job, wait_for_end
 
 NO_WORKER = "no_worker"
 
@@ -59,6 +60,14 @@ def warnings_for(known: KnownType) -> Sequence[str]:
     return () if known.workers_online else (NO_WORKER,)
 
 
+async def _new_job(store: Store, job_id: JobId) -> JobDetails:
+    """Read a job that was stored just now, with one command instead of five; a worker may have been quick, though."""
+    job = await read_job(store, job_id)
+    if job.state not in WAITING_STATES:
+        return await read_details(store, job_id)
+    return JobDetails(job, position=None, attempts=(), result=None, error=None)
+
+
 async def submit_one(parts: Parts, submission: Submission, known: KnownType, wait: Wait, receive: Receive) -> Response:
     """Store a job and answer with it: 202, or 200 if the client waits and it ended in time.
 
@@ -72,6 +81,8 @@ async def submit_one(parts: Parts, submission: Submission, known: KnownType, wai
     job_id = submitted.job_id
     if wait.seconds:
         details = await wait_for_end(parts.store, parts.updates, job_id, wait.seconds, receive)
+    elif submitted.word is SubmitWord.OK:
+        details = await _new_job(parts.store, job_id)
     else:
         details = await read_details(parts.store, job_id)
     ended = bool(wait.seconds) and details.job.state in FINAL_STATES

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-import time
 from importlib.metadata import EntryPoint
 
 import click
@@ -55,13 +55,15 @@ def test_the_help_of_a_command_imports_nothing_heavy(name):
     assert not top & {"redis", "httpx2", "rich", "fastapi", "pydantic_settings"}
 
 
-def test_help_comes_at_once():
+def test_help_costs_less_than_150_ms_of_processor_time():
     def seconds() -> float:
-        begun = time.monotonic()
-        subprocess.run([sys.executable, "-m", "emp_core.cli", "--help"], capture_output=True, check=True)
-        return time.monotonic() - begun
+        process = subprocess.Popen([sys.executable, "-m", "emp_core.cli", "--help"], stdout=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == 0
+        return usage.ru_utime + usage.ru_stime
 
-    # The best of five: the promise is about the command, not about what else the machine does.
+    # Processor time and the best of five: the promise is about the command, not about what else the machine does.
     assert min(seconds() for _ in range(5)) < 0.15
 
 

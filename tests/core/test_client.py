@@ -28,6 +28,7 @@ from emp_core.ids import new_job_id, new_worker_id
 
 pytestmark = pytest.mark.anyio
 
+NOBODY = "01hzzzzzzzzzzzzzzzzzzzzz00"
 QUICK = {"steps": 1, "step_seconds": 0}
 LONG = {"steps": 600, "step_seconds": 0.1}
 
@@ -195,7 +196,7 @@ def test_an_unknown_type_comes_with_near_names(client):
     assert "simulation.run" in caught.value.near
 
 
-@pytest.mark.parametrize("job_id", [new_job_id(), "x", "../workers", "a?b#c", "ü", "", ".", ".."])
+@pytest.mark.parametrize("job_id", [NOBODY, "x", "../workers", "a?b#c", "ü", "", ".", ".."])
 def test_an_unknown_job_is_not_found_whatever_its_id(client, job_id):
     with pytest.raises(NotFound):
         client.get(job_id)

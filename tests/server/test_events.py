@@ -106,11 +106,11 @@ async def test_a_stream_says_how_soon_to_come_back(client):
 async def test_a_silent_stream_says_that_it_lives(settings, store):
     quick = settings.model_copy(update={"stream_keep_alive": timedelta(milliseconds=50)})
     with running(quick) as server:
-        async with httpx2.AsyncClient(base_url=server.url, trust_env=False) as client:
-            async with stream(client, f"/v1/jobs/{await submit(client)}/events") as events:
-                await events.event()
+        client = httpx2.AsyncClient(base_url=server.url, trust_env=False)
+        async with client, stream(client, f"/v1/jobs/{await submit(client)}/events") as events:
+            await events.event()
 
-                assert await events.line() == ": still here"
+            assert await events.line() == ": still here"
 
 
 async def test_a_client_that_leaves_frees_its_place(client, server):
@@ -126,20 +126,21 @@ async def test_a_client_that_leaves_frees_its_place(client, server):
 
 async def test_a_server_that_stops_ends_its_streams_promptly(settings, store):
     with running(settings) as server:
-        async with httpx2.AsyncClient(base_url=server.url, trust_env=False) as client:
-            async with (
-                stream(client, f"/v1/jobs/{await submit(client)}/events") as one,
-                stream(client, "/v1/events") as everything,
-            ):
-                await one.event()
-                started = time.monotonic()
-                stopping = asyncio.create_task(asyncio.to_thread(server.stop))
+        client = httpx2.AsyncClient(base_url=server.url, trust_env=False)
+        async with (
+            client,
+            stream(client, f"/v1/jobs/{await submit(client)}/events") as one,
+            stream(client, "/v1/events") as everything,
+        ):
+            await one.event()
+            started = time.monotonic()
+            stopping = asyncio.create_task(asyncio.to_thread(server.stop))
 
-                assert await one.rest() == []
-                assert await everything.rest() == []
+            assert await one.rest() == []
+            assert await everything.rest() == []
 
-                await stopping
-                assert time.monotonic() - started < 3
+            await stopping
+            assert time.monotonic() - started < 3
 
 
 async def test_the_stream_of_everything_has_jobs_and_workers(client, worker):

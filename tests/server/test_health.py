@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator
 
 import httpx2
 import pytest
+from redis.asyncio import Redis
 
 from emp_core.store import open_store
 from emp_core.store.embedded import EmbeddedStore
 from emp_server.settings import ServerSettings
 from support.waiting import wait_until_async
 
-from .conftest import ANYTHING, RunningServer, running, submit
+from .conftest import ANYTHING, RunningServer, register, running, submit
 
 pytestmark = pytest.mark.anyio
 
@@ -113,3 +114,19 @@ async def test_a_server_starts_while_its_store_is_away(tmp_path):
 
 async def _ready(client):
     return (await client.get("/readyz")).status_code == 200
+
+
+async def test_a_full_store_is_said_to_be_full_and_running_jobs_still_finish(own_store, served):
+    _, client = served
+    job_id = await submit(client)
+    async with open_store(own_store.url, "mine") as store, Redis.from_url(own_store.url) as admin:
+        worker = await register(store)
+        job = await worker.start("any.thing")
+        await admin.config_set("maxmemory", 1)
+
+        full = await client.post("/v1/jobs", json={"job_type": "any.thing", "payload": 1})
+        await worker.complete(job)
+
+    assert (full.status_code, full.headers["retry-after"]) == (507, "10")
+    assert full.json()["type"] == "urn:emp:problem:store-full"
+    assert (await client.get(f"/v1/jobs/{job_id}")).json()["state"] == "completed"

@@ -81,7 +81,7 @@ async def test_a_result_is_spliced_into_the_job_byte_for_byte(client, worker):
 
 
 @pytest.mark.parametrize("path", ["", "/payload", "/result", "/log", "/events"])
-@pytest.mark.parametrize("job_id", [new_job_id(), "no-id", "..%2f..%2fetc", "%00", "0" * 5000])
+@pytest.mark.parametrize("job_id", ["01m85563vqzsd3j29k878vnw00", "no-id", "..%2f..%2fetc", "%00", "0" * 5000])
 async def test_an_unknown_id_is_not_found(client, path, job_id):
     answer = await client.get(f"/v1/jobs/{job_id}{path}")
 
@@ -195,7 +195,7 @@ async def test_a_list_is_followed_page_by_page_through_its_links(client):
     "query",
     [
         "state=pending&tag=a",
-        "tag=a&worker=" + new_job_id(),
+        "tag=a&worker=" + "01m85563vqzsd3j29k878vnw00",
         "job_type=any.thing",
         "state=nonsense",
         "",

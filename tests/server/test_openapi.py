@@ -181,4 +181,3 @@ def test_the_tags_of_a_union_are_followed():
     components = hoisted("a.Payload", {**union, "$defs": {"Cat": {}}})
 
     assert components["a.Payload"]["discriminator"]["mapping"] == {"cat": "#/components/schemas/a.Payload.Cat"}
-

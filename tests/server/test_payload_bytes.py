@@ -55,7 +55,8 @@ def test_a_payload_comes_out_as_it_went_in(http: httpx2.Client, known_types: Non
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(
-    "result", [b"null", b'{"a" : 1.0e0,  "a":2}', b"1" * 400, b'"\\u0000\\ud83d\\ude00"', b"[]", b"{}", b'{\n"a":\r\n1}']
+    "result",
+    [b"null", b'{"a" : 1.0e0,  "a":2}', b"1" * 400, b'"\\u0000\\ud83d\\ude00"', b"[]", b"{}", b'{\n"a":\r\n1}'],
 )
 async def test_a_result_comes_out_as_the_worker_stored_it(
     client: httpx2.AsyncClient, store: Store, worker: Hand, result: bytes

@@ -28,7 +28,9 @@ REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "problems.md"
 SCOPE = {"path": "/v1/jobs", "emp.request_id": "r1", "type": "http"}
 
 
-@pytest.mark.parametrize("error", [error for error in problems().values() if error.status != 405], ids=lambda e: e.problem)
+@pytest.mark.parametrize(
+    "error", [error for error in problems().values() if error.status != 405], ids=lambda e: e.problem
+)
 def test_each_error_is_answered_as_a_problem(error):
     answer = problem_answer(error("what happened"), SCOPE)
 
@@ -86,4 +88,6 @@ def test_every_problem_can_be_met_by_an_operation():
 
 
 def test_every_error_says_what_to_do():
-    assert not [error for error in problems().values() if not inspect.getdoc(error) or error.__doc__ == EmpError.__doc__]
+    assert not [
+        error for error in problems().values() if not inspect.getdoc(error) or error.__doc__ == EmpError.__doc__
+    ]

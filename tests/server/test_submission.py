@@ -37,10 +37,10 @@ async def test_a_submission_is_stored_and_answered_with_the_job_and_its_address(
     assert stored.schema_digest == WORDS.digest
 
 
-async def test_the_answer_to_a_submission_is_the_job_as_a_look_at_it_gives_it(client, worker):
+async def test_the_answer_to_a_submission_is_the_job_as_a_look_at_it_gives_it_but_for_the_position(client, worker):
     submitted = (await client.post("/v1/jobs", json={"job_type": "any.thing", "payload": 1})).json()
 
-    assert (await client.get(submitted["urls"]["self"])).json() == submitted
+    assert (await client.get(submitted["urls"]["self"])).json() == {**submitted, "position": 0}
 
 
 async def test_a_job_for_later_is_scheduled(client):
@@ -221,7 +221,9 @@ async def test_a_repeat_shows_the_first_job_as_it_is_now(client, store, worker):
 async def test_a_submission_that_waits_is_answered_when_the_job_has_ended(
     client, server, worker, query, headers, applied
 ):
-    submitting = asyncio.create_task(raw(client, b'{"job_type":"any.thing","payload":1}', f"/v1/jobs{query}", **headers))
+    submitting = asyncio.create_task(
+        raw(client, b'{"job_type":"any.thing","payload":1}', f"/v1/jobs{query}", **headers)
+    )
     await wait_until_async(lambda: _is(server.listeners == 1))
     await worker.complete(await worker.start("any.thing"), b'{"n": 1}')
 
@@ -309,7 +311,9 @@ async def test_a_full_waiting_line_is_answered_with_429(client, store, monkeypat
 
 async def test_a_client_that_leaves_in_the_middle_of_a_body_leaves_nothing_behind(server, store):
     _, writer = await asyncio.open_connection("127.0.0.1", server.port)
-    writer.write(b"POST /v1/jobs HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 40\r\n\r\n{")
+    writer.write(
+        b"POST /v1/jobs HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 40\r\n\r\n{"
+    )
     await writer.drain()
     writer.close()
     await writer.wait_closed()

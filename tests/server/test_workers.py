@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from emp_core.ids import new_worker_id
-
 from .conftest import submit
 
 pytestmark = pytest.mark.anyio
@@ -42,7 +40,7 @@ async def test_a_worker_is_asked_to_drain(client, store, worker):
     assert (await store.workers.renew(worker.worker_id, 0.0)).draining
 
 
-@pytest.mark.parametrize("worker_id", [new_worker_id(), "me", "..%2f"])
+@pytest.mark.parametrize("worker_id", ["01m85563vqzsd3j29k878vnwdw", "me", "..%2f"])
 @pytest.mark.parametrize(("method", "rest"), [("GET", ""), ("POST", "/drain")])
 async def test_an_unknown_worker_is_not_found(client, method, rest, worker_id):
     answer = await client.request(method, f"/v1/workers/{worker_id}{rest}")

@@ -21,7 +21,7 @@ RED, GREEN, BLUE, WHITE = (254, 0, 0), (0, 128, 0), (0, 0, 254), (255, 255, 255)
 
 def seeded() -> random.Random:
     """Give chance that is the same in every run."""
-    return random.Random(7)  # noqa: S311 - no secret hangs on it
+    return random.Random(7)
 
 
 def picture(mode: str = "RGB", size: tuple[int, int] = (400, 200)) -> Image.Image:

@@ -12,7 +12,6 @@ import click
 from emp_core.errors import EmpError
 
 ENTRY_POINTS: Final = "emp_commands"
-INTERRUPTED: Final = 130
 
 
 class BuiltIn(NamedTuple):
@@ -82,7 +81,9 @@ class LazyGroup(click.Group):
                 click.echo(line, err=True)
             ctx.exit(exit_code_of(error))
         except KeyboardInterrupt:
-            ctx.exit(INTERRUPTED)
+            from emp_core.cli.exit_codes import ExitCode
+
+            ctx.exit(ExitCode.INTERRUPTED)
 
 
 def _added() -> dict[str, EntryPoint]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from datetime import timedelta
 from typing import Any
 
@@ -54,6 +55,9 @@ class TypeStore:
         await self._pipeline.send(self._scripts["pause"].command(self._keys.tag, arguments))
 
 
+_FIELDS = frozenset(field.name for field in fields(Announcement))
+
+
 def _write(known: Announcement) -> bytes:
     return msgspec.json.encode(
         {
@@ -72,11 +76,11 @@ def _write(known: Announcement) -> bytes:
 
 
 def _read(text: bytes) -> Announcement | None:
-    """Read an announcement; None if it is damaged."""
+    """Read an announcement, passing over what a newer EMP adds to it; None if it is damaged."""
     at, _, body = text.partition(b" ")
     try:
-        fields: dict[str, Any] = msgspec.json.decode(body, type=dict[str, Any])
-        fields["examples"] = tuple(fields.get("examples") or ())
-        return Announcement(**fields, seen_at=moment(at))
-    except (msgspec.MsgspecError, TypeError, ValueError):
+        read: dict[str, Any] = msgspec.json.decode(body, type=dict[str, Any])
+        known = {name: value for name, value in read.items() if name in _FIELDS}
+        return Announcement(**known | {"examples": tuple(read.get("examples") or ()), "seen_at": moment(at)})
+    except (msgspec.MsgspecError, OverflowError, TypeError, ValueError):
         return None

@@ -19,6 +19,8 @@ from emp_core.store.scripts import Arg, Scripts
 
 ITEMS_PER_CALL = 200
 BYTES_PER_CALL = 8 * 1024 * 1024
+SCRIPT_LOADS = 3
+"""Times that a round trip loads the scripts: another process may flush them again in between."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -75,6 +77,8 @@ class Pipeline:
         return future
 
     async def _send_waiting(self) -> None:
+        # The calls of one asyncio.gather() arrive over two turns of the loop, where one of them gathers in turn.
+        await asyncio.sleep(0)
         while self._waiting:
             waiting, self._waiting = self._waiting, []
             for run in split(waiting, lambda entry: weight(entry[0])):
@@ -101,8 +105,10 @@ class Pipeline:
         except RedisConnectionError:
             # The pooled connection may be one that the store closed when it restarted.
             replies = await self._pipeline(commands)
-        missing = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
-        if missing:
+        for _ in range(SCRIPT_LOADS):
+            missing = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+            if not missing:
+                break
             await self._load_scripts()
             for at, reply in zip(missing, await self._pipeline([commands[at] for at in missing]), strict=True):
                 replies[at] = reply

@@ -40,6 +40,7 @@ _NOT_NOW = frozenset(
         "MASTERDOWN",
         "MOVED",
         "NOREPLICAS",
+        "NOSCRIPT",
         "READONLY",
         "TRYAGAIN",
         "UNBLOCKED",
@@ -80,7 +81,7 @@ def connect(url: str, *, connections: int = 16, blocking_for: float | None = Non
         )
     except ValueError as error:
         # The reason may quote a piece of the password, so it is told only where there is none, and not chained.
-        told = error if redacted(url) == url else "no redis://, rediss:// or unix:// URL with a percent-encoded password"
+        told = error if redacted(url) == url else "no redis, rediss or unix URL with a percent-encoded password"
         raise SettingsError(f"redis_url {redacted(url)!r}: {told}") from None
     return Redis.from_pool(pool)
 

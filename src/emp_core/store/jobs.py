@@ -141,12 +141,12 @@ class JobStore:
     async def _call(self, verb: str, items: Sequence[Sequence[Arg]] = (), **arguments: Arg) -> list[Any]:
         """Run a verb's script over all items, in as many calls as their number and size ask for; replies end to end."""
         runs = split(items, weight) if items else [()]
-        replies = await asyncio.gather(*(self._call_once(verb, run, **arguments) for run in runs))
-        return [word for reply in replies for word in reply]
+        # Futures and not coroutines: gather() would start those a turn of the loop later, for another round trip.
+        replies = await asyncio.gather(*(self._send(verb, run, arguments) for run in runs))
+        return [word for reply in replies for word in (reply if isinstance(reply, list) else [reply])]
 
-    async def _call_once(self, verb: str, items: Sequence[Sequence[Arg]] = (), **arguments: Arg) -> list[Any]:
-        reply = await self._pipeline.send(self._scripts[verb].command(self._keys.tag, arguments, items))
-        return reply if isinstance(reply, list) else [reply]
+    def _send(self, verb: str, items: Sequence[Sequence[Arg]], arguments: Mapping[str, Arg]) -> asyncio.Future[Any]:
+        return self._pipeline.send(self._scripts[verb].command(self._keys.tag, arguments, items))
 
     async def _words(self, verb: str, items: Sequence[Sequence[Arg]], **arguments: Arg) -> list[str]:
         return [word.decode() for word in await self._call(verb, items, **arguments)] if items else []
@@ -193,15 +193,15 @@ class JobStore:
             total: the most jobs to take in all (at most 200 are given).
             pools: which types share a pool of slots, and its room; a type without one has a pool of its own.
         """
-        reply = await self._call_once(
-            "claim",
-            [_claim_item(job_type, room, (pools or {}).get(job_type)) for job_type, room in rooms.items()],
-            worker=worker,
-            number=number,
-            total=min(total, ITEMS_PER_CALL),
-            nonce=secrets.token_hex(4),
-            byte_limit=BYTES_PER_CALL,
-        )
+        arguments: dict[str, Arg] = {
+            "worker": worker,
+            "number": number,
+            "total": min(total, ITEMS_PER_CALL),
+            "nonce": secrets.token_hex(4),
+            "byte_limit": BYTES_PER_CALL,
+        }
+        items = [_claim_item(job_type, room, (pools or {}).get(job_type)) for job_type, room in rooms.items()]
+        reply = await self._send("claim", items, arguments)
         due = int(reply[1])
         jobs = tuple(read_claimed(reply[at : at + CLAIMED_FIELDS]) for at in range(3, len(reply), CLAIMED_FIELDS))
         next_due = timedelta(milliseconds=due) if due >= 0 else None
@@ -209,7 +209,7 @@ class JobStore:
 
     async def ring(self, job_type: str) -> None:
         """Ring a type's doorbell for another worker: whoever took a ring and has no room for the type does."""
-        await self._call_once("ring", job_type=job_type)
+        await self._call("ring", job_type=job_type)
 
     async def start(self, worker: WorkerId, started: Sequence[Started]) -> list[Reply]:
         """Move claimed jobs to in_progress."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -46,10 +47,9 @@ class Heard:
     subscription: Any
     channel: str
 
-    async def publications(self) -> list[list[Event]]:
-        """Give what was published and not given yet: the messages of each publication."""
+    async def _received(self) -> list[bytes]:
         await self.client.publish(self.channel, b"end")
-        found: list[list[Event]] = []
+        found: list[bytes] = []
         while True:
             received = await self.subscription.get_message(timeout=5)
             assert received is not None, "the end was not heard"
@@ -57,7 +57,15 @@ class Heard:
                 continue
             if received["data"] == b"end":
                 return found
-            found.append([parse_message(line) for line in received["data"].splitlines()])
+            found.append(received["data"])
+
+    async def raw(self) -> list[dict[str, Any]]:
+        """Give the JSON of what was published and not given yet."""
+        return [json.loads(line) for publication in await self._received() for line in publication.splitlines()]
+
+    async def publications(self) -> list[list[Event]]:
+        """Give what was published and not given yet: the messages of each publication."""
+        return [[parse_message(line) for line in published.splitlines()] for published in await self._received()]
 
     async def messages(self) -> list[Any]:
         """Give the messages of all publications, one after the other."""

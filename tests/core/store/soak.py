@@ -26,7 +26,7 @@ Step = tuple[str, int]
 
 def random_steps(seed: int, count: int) -> list[Step]:
     """Give steps that follow from a seed."""
-    chance = random.Random(seed)  # noqa: S311 - a test's choice
+    chance = random.Random(seed)
     return [(chance.choice(VERBS), chance.randrange(1000)) for _ in range(count)]
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
+from typing import Any
 
 import anyio
 import pytest
@@ -120,6 +122,22 @@ async def test_any_text_makes_a_message_that_can_be_read(engine: Engine, text: s
 
     assert (message.message, message.progress) == (text, 1 / 3)
     assert (await engine.job(job.job_id)).message == text
+
+
+async def test_the_hand_written_json_has_exactly_the_fields_of_the_specification(engine: Engine) -> None:
+    """No more and no fewer than the models say, and the time is the store's."""
+    lines: dict[str, dict[str, Any]] = {}
+
+    async with engine.hear("updates") as updates, engine.hear("available") as available, engine.hear("workers") as w:
+        await engine.claimed()
+        for heard in (updates, available, w):
+            lines |= {line["type"]: line for line in await heard.raw()}
+
+    models = (JobUpdateMessage, JobAvailableMessage, WorkerStatusMessage)
+    assert {name: set(line) for name, line in lines.items()} == {
+        model.model_fields["type"].default: set(model.model_fields) for model in models
+    }
+    assert all(abs(line["timestamp"] - time.time()) < 60 for line in lines.values())
 
 
 async def test_every_verb_that_changes_a_job_says_so(engine: Engine) -> None:

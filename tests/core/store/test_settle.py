@@ -1,97 +1,18 @@
-"""start, report, complete, fail, retry, release: how a holder's writes change its job, and which are refused."""
+"""complete, fail, retry, release: how an attempt's outcome changes its job."""
 
 from __future__ import annotations
 
-from collections import Counter
 from datetime import timedelta
 
 import pytest
 
 from emp_core.ids import new_job_id, new_worker_id
-from emp_core.jobs import Completed, Failed, JobState, Reason, Released, Report, Retry, Started
+from emp_core.jobs import Completed, Failed, JobState, Reason, Released, Retry
 from emp_core.store import JobFilter, Reply
 
-from .conftest import AFTER, OUTCOMES, TYPE, WRITES, Engine
+from .conftest import AFTER, OUTCOMES, TYPE, Engine
 
 pytestmark = pytest.mark.anyio
-
-
-async def test_a_started_job_is_in_progress(engine: Engine) -> None:
-    """The start is visible with its time."""
-    worker, claimed = await engine.claimed()
-
-    replies = await engine.store.jobs.start(worker, [Started(claimed.job_id, claimed.token)])
-
-    job = await engine.job(claimed.job_id)
-    assert (replies, job.state) == ([Reply.OK], JobState.IN_PROGRESS)
-    assert job.started_at is not None
-
-
-async def test_a_second_start_keeps_the_time_of_the_first(engine: Engine) -> None:
-    """A repeat of a start whose answer was lost changes nothing."""
-    worker, claimed = await engine.claimed()
-    await engine.write("start", worker, claimed.job_id, claimed.token)
-    before = await engine.dump()
-    await engine.pass_time(seconds=1)
-
-    again = await engine.write("start", worker, claimed.job_id, claimed.token)
-
-    assert again is Reply.OK
-    assert await engine.dump() == before
-
-
-async def test_a_report_is_seen_in_the_job(engine: Engine) -> None:
-    """Fraction and message are kept; what a report leaves out stays."""
-    worker, job = await engine.claimed()
-
-    await engine.store.jobs.report(worker, [Report(job.job_id, job.token, 0.25, "quarter")])
-    await engine.store.jobs.report(worker, [Report(job.job_id, job.token, fraction=0.5)])
-
-    seen = await engine.job(job.job_id)
-    assert (seen.fraction, seen.message) == (0.5, "quarter")
-
-
-async def test_log_lines_are_kept_in_order(engine: Engine) -> None:
-    """Lines of several reports stand one after the other, and can be read from any of them on."""
-    worker, job = await engine.claimed()
-
-    await engine.store.jobs.report(worker, [Report(job.job_id, job.token, log=(b'{"n":0}', b'{"n":1}'))])
-    await engine.store.jobs.report(worker, [Report(job.job_id, job.token, log=(b'{"n":2}',), log_from=2)])
-
-    assert await engine.store.views.log(job.job_id) == [b'{"n":0}', b'{"n":1}', b'{"n":2}']
-    assert await engine.store.views.log(job.job_id, 2) == [b'{"n":2}']
-
-
-async def test_a_repeated_report_adds_no_line_twice(engine: Engine) -> None:
-    """A report whose answer was lost is sent again, maybe with more lines by now."""
-    worker, job = await engine.claimed()
-    await engine.store.jobs.report(worker, [Report(job.job_id, job.token, log=(b"0", b"1"))])
-
-    await engine.store.jobs.report(worker, [Report(job.job_id, job.token, log=(b"0", b"1", b"2"))])
-
-    assert await engine.store.views.log(job.job_id) == [b"0", b"1", b"2"]
-
-
-async def test_the_lines_of_the_next_attempt_follow(engine: Engine) -> None:
-    """Each attempt counts its own lines from 0."""
-    worker, first = await engine.claimed()
-    await engine.store.jobs.report(worker, [Report(first.job_id, first.token, log=(b"0", b"1"))])
-    await engine.write("release", worker, first.job_id, first.token)
-    (second,) = await engine.claim(worker)
-
-    await engine.store.jobs.report(worker, [Report(second.job_id, second.token, log=(b"2",))])
-
-    assert await engine.store.views.log(first.job_id) == [b"0", b"1", b"2"]
-
-
-async def test_a_log_keeps_its_last_lines(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The log of a job is capped, also within one report of more than a thousand lines."""
-    monkeypatch.setattr("emp_core.store.jobs.LOG_LINES_KEPT", 50)
-    worker, job = await engine.claimed()
-
-    await engine.store.jobs.report(worker, [Report(job.job_id, job.token, log=tuple(b"%d" % n for n in range(2500)))])
-
-    assert await engine.store.views.log(job.job_id) == [b"%d" % n for n in range(2450, 2500)]
 
 
 async def test_complete_stores_the_result_byte_for_byte(engine: Engine) -> None:
@@ -214,120 +135,6 @@ async def test_a_plain_release_is_no_refusal(engine: Engine) -> None:
     assert again.refusals == 0
 
 
-@pytest.mark.parametrize("verb", ["complete", "fail", "retry", "release", "refuse"])
-async def test_the_same_finish_twice_is_ok_and_changes_nothing(engine: Engine, verb: str) -> None:
-    """A client that timed out cannot know whether its call ran."""
-    worker, job = await engine.claimed()
-    await engine.write(verb, worker, job.job_id, job.token)
-    before = await engine.dump()
-    await engine.pass_time(seconds=1)
-
-    async with engine.hear() as updates, engine.hear("workers") as workers:
-        again = await engine.write(verb, worker, job.job_id, job.token)
-        said = [*await updates.messages(), *await workers.messages()]
-
-    assert (again, said) == (Reply.OK, [])
-    assert await engine.dump() == before
-
-
-@pytest.mark.parametrize("other", ["complete", "fail", "retry", "release", "cancel"])
-async def test_another_finish_after_the_first_is_refused(engine: Engine, other: str) -> None:
-    """One outcome of an attempt is recorded and then never changes."""
-    first = "fail" if other == "complete" else "complete"
-    worker, job = await engine.claimed()
-    await engine.write(first, worker, job.job_id, job.token)
-    before = await engine.dump()
-
-    reply = await engine.write(other, worker, job.job_id, job.token)
-
-    assert reply is Reply.LEASE_LOST
-    assert await engine.dump() == before
-
-
-@pytest.mark.parametrize("verb", WRITES)
-async def test_an_old_token_changes_nothing(engine: Engine, verb: str) -> None:
-    """A worker that lost its job and thaws is refused and counted; no key changes and nobody hears of it."""
-    old_worker, old = await engine.claimed()
-    await engine.lose(old_worker)
-    new_worker = await engine.worker()
-    (new,) = await engine.claim(new_worker)
-    await engine.write("start", new_worker, new.job_id, new.token)
-    await engine.ask_cancel(new.job_id)
-    before = await engine.dump()
-
-    async with engine.hear() as updates, engine.hear("workers") as workers:
-        replies = [
-            await engine.write(verb, old_worker, old.job_id, old.token),
-            await engine.write(verb, new_worker, old.job_id, old.token),
-        ]
-        said = [*await updates.messages(), *await workers.messages()]
-
-    assert (replies, said) == ([Reply.LEASE_LOST, Reply.LEASE_LOST], [])
-    assert await engine.dump() == before
-    assert (await engine.counts())["refused"] == 2
-
-
-@pytest.mark.parametrize("verb", WRITES)
-async def test_the_right_token_of_another_worker_is_refused(engine: Engine, verb: str) -> None:
-    """A claim is worker and token; one without the other holds nothing."""
-    _, job = await engine.claimed()
-    other = await engine.worker()
-    await engine.ask_cancel(job.job_id)
-    before = await engine.dump()
-
-    reply = await engine.write(verb, other, job.job_id, job.token)
-
-    assert reply is Reply.LEASE_LOST
-    assert await engine.dump() == before
-
-
-@pytest.mark.parametrize("verb", WRITES)
-async def test_a_job_that_is_gone_is_not_found(engine: Engine, verb: str) -> None:
-    """A write about no job creates none."""
-    worker = await engine.worker()
-    before = await engine.dump()
-
-    reply = await engine.write(verb, worker, new_job_id(), "1-ab")
-
-    assert reply is Reply.NOT_FOUND
-    assert await engine.dump() == before
-
-
-@pytest.mark.parametrize("verb", WRITES)
-async def test_a_claim_nobody_made_is_refused(engine: Engine, verb: str) -> None:
-    """A pending job has no holder, whatever token one shows."""
-    job_id = await engine.submit()
-    before = await engine.dump()
-
-    replies = [await engine.write(verb, new_worker_id(), job_id, token) for token in ("1-ab", "0")]
-
-    assert set(replies) == {Reply.LEASE_LOST}
-    assert await engine.dump() == before
-
-
-@pytest.mark.parametrize("verb", list(AFTER))
-async def test_one_items_refusal_never_costs_another(engine: Engine, verb: str) -> None:
-    """Between a job that is gone, an old token and a damaged record, the good ones are written."""
-    ids = [new_job_id() for _ in range(4)]
-    await engine.submit(*ids)
-    worker = await engine.worker()
-    jobs = await engine.claim(worker, 4)
-    for job_id in ids:
-        await engine.ask_cancel(job_id)
-    await engine.client.delete(engine.keys("job", ids[1]))
-    await engine.client.set(engine.keys("job", ids[1]), "not a hash")
-    tokens = [jobs[0].token, jobs[1].token, "0-old", jobs[3].token, "1-none"]
-
-    replies = await engine.store.jobs.settle(
-        worker, [OUTCOMES[verb](job_id, token) for job_id, token in zip([*ids, new_job_id()], tokens, strict=True)]
-    )
-
-    assert replies == [Reply.OK, Reply.NOT_FOUND, Reply.LEASE_LOST, Reply.OK, Reply.NOT_FOUND]
-    states = [(await engine.job(job_id)).state for job_id in (ids[0], ids[2], ids[3])]
-    ended = JobState.COMPLETED if verb == "complete" else JobState.CANCELLED
-    assert states == [ended, JobState.CLAIMED, ended]
-
-
 async def test_a_mixed_batch_is_answered_in_order(engine: Engine) -> None:
     """Whatever kinds of outcomes come in whatever order, each reply stands where its outcome stood."""
     ids = [new_job_id() for _ in range(12)]
@@ -359,29 +166,6 @@ async def test_batches_of_more_than_a_call_takes_are_written_whole(engine: Engin
 
     assert replies == [Reply.OK] * 450
     assert (await engine.counts())[AFTER[verb]] == 450
-
-
-@pytest.mark.parametrize("verb", ["complete", "fail", "retry", "release"])
-async def test_the_same_job_twice_in_a_batch_is_settled_once(engine: Engine, verb: str) -> None:
-    """The second is the repeat of the first."""
-    worker, job = await engine.claimed()
-
-    replies = await engine.store.jobs.settle(worker, [OUTCOMES[verb](job.job_id, job.token)] * 2)
-
-    counts = await engine.counts()
-    assert replies == [Reply.OK, Reply.OK]
-    assert counts == {"submitted": 1, AFTER[verb]: 1} | ({"retried": 1} if verb == "retry" else {})
-
-
-async def test_only_one_of_two_outcomes_of_a_job_in_one_batch_counts(engine: Engine) -> None:
-    """Two outcomes of one attempt exclude each other."""
-    worker, job = await engine.claimed()
-
-    replies = await engine.store.jobs.settle(
-        worker, [OUTCOMES["fail"](job.job_id, job.token), OUTCOMES["complete"](job.job_id, job.token)]
-    )
-
-    assert Counter(replies) == {Reply.OK: 1, Reply.LEASE_LOST: 1}
 
 
 @pytest.mark.parametrize("verb", list(AFTER))
