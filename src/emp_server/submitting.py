@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import assert_never
 
 from starlette.responses import Response
 from starlette.types import Receive
 
 from emp_core.errors import EmpError, IdempotencyKeyReused, InternalError, WaitingLineFull
-from emp_core.ids import JobId
-from emp_core.jobs import FINAL_STATES, WAITING_STATES, Idempotency, JobDetails, Submission
-from emp_core.store import Store, Submitted, SubmitWord
+from emp_core.jobs import FINAL_STATES, WAITING_STATES, Idempotency, Job, JobDetails, JobState, Submission
+from emp_core.store import Submitted, SubmitWord
 from emp_server.answers import details_json, job_path
 from emp_server.catalog import KnownType
 from emp_server.delivery import Wait
 from emp_server.envelope import Options
 from emp_server.options import make_submission
 from emp_server.parts import Parts
-from emp_server.waiting import read_details, read_job, wait_for_end
+from emp_server.waiting import read_details, wait_for_end
 
 NO_WORKER = "no_worker"
 
@@ -60,11 +60,21 @@ def warnings_for(known: KnownType) -> Sequence[str]:
     return () if known.workers_online else (NO_WORKER,)
 
 
-async def _new_job(store: Store, job_id: JobId) -> JobDetails:
-    """Read a job that was stored just now, with one command instead of five; a worker may have been quick, though."""
-    job = await read_job(store, job_id)
-    if job.state not in WAITING_STATES:
-        return await read_details(store, job_id)
+def _new_job(submission: Submission, state: JobState, created_at: datetime) -> JobDetails:
+    """Give a job as it was stored just now, without another round trip; by now a worker may have it."""
+    due = submission.run_at or created_at + (submission.delay or timedelta(0))
+    job = Job(
+        job_id=submission.job_id,
+        job_type=submission.job_type,
+        state=state,
+        priority=submission.priority,
+        attempt=0,
+        max_attempts=submission.max_attempts,
+        created_at=created_at,
+        scheduled_at=due if state is JobState.SCHEDULED else None,
+        expires_at=max(due, created_at) + submission.expires_in if submission.expires_in is not None else None,
+        tags=submission.tags,
+    )
     return JobDetails(job, position=None, attempts=(), result=None, error=None)
 
 
@@ -81,8 +91,8 @@ async def submit_one(parts: Parts, submission: Submission, known: KnownType, wai
     job_id = submitted.job_id
     if wait.seconds:
         details = await wait_for_end(parts.store, parts.updates, job_id, wait.seconds, receive)
-    elif submitted.word is SubmitWord.OK:
-        details = await _new_job(parts.store, job_id)
+    elif submitted.word is SubmitWord.OK and submitted.state in WAITING_STATES and submitted.created_at is not None:
+        details = _new_job(submission, submitted.state, submitted.created_at)
     else:
         details = await read_details(parts.store, job_id)
     ended = bool(wait.seconds) and details.job.state in FINAL_STATES

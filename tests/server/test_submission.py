@@ -351,3 +351,21 @@ async def test_a_worker_that_comes_takes_the_warning_away(client, store):
         return "warnings" not in (await client.post("/v1/jobs", json={"job_type": "any.thing", "payload": 1})).json()
 
     await wait_until_async(no_warning)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"delay": 60},
+        {"expires_in": 5},
+        {"delay": 60, "expires_in": 5},
+        {"run_at": "2020-01-01T00:00:00Z", "expires_in": 9},
+    ],
+    ids=str,
+)
+async def test_the_times_in_the_answer_to_a_submission_are_those_that_are_stored(client, worker, options):
+    submitted = (await client.post("/v1/jobs", json={"job_type": "any.thing", "payload": 1, **options})).json()
+
+    read = (await client.get(submitted["urls"]["self"])).json()
+
+    assert {**submitted, "position": None} == {**read, "position": None}

@@ -12,20 +12,20 @@ from emp_core.store.batching import Pipeline
 from emp_core.store.bell import Doorbell, Ring
 from emp_core.store.connection import connect, redacted
 from emp_core.store.feed import GAP, Event, Feed, Gap
-from emp_core.store.jobs import (
+from emp_core.store.jobs import JobStore
+from emp_core.store.keys import Keys
+from emp_core.store.replies import (
     CancelAsk,
     CancelWord,
     Claim,
     ClaimWord,
     Duties,
-    JobStore,
     Pool,
     Reply,
     ReviveWord,
     Submitted,
     SubmitWord,
 )
-from emp_core.store.keys import Keys
 from emp_core.store.scripts import Scripts
 from emp_core.store.views import JobFilter, Page, Stats, Views
 from emp_core.store.workers import LeaseWord, LeaveWord, Registered, Renewed, WorkerStore

@@ -6,15 +6,12 @@ import asyncio
 import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
-from enum import StrEnum
 from typing import Any
 
 from emp_core.ids import JobId, WorkerId
 from emp_core.jobs import (
     Cancelled,
-    ClaimedJob,
     Completed,
     Failed,
     Idempotency,
@@ -28,7 +25,19 @@ from emp_core.jobs import (
 )
 from emp_core.store.batching import BYTES_PER_CALL, ITEMS_PER_CALL, Gatherer, Pipeline, encoded, split, weight
 from emp_core.store.keys import Keys
-from emp_core.store.records import CLAIMED_FIELDS, milliseconds, read_claimed, unix_milliseconds, write_backoff
+from emp_core.store.records import CLAIMED_FIELDS, milliseconds, moment, read_claimed, unix_milliseconds, write_backoff
+from emp_core.store.replies import (
+    CancelAsk,
+    CancelWord,
+    Claim,
+    ClaimWord,
+    Duties,
+    Pool,
+    Reply,
+    ReviveWord,
+    Submitted,
+    SubmitWord,
+)
 from emp_core.store.scripts import Arg, Scripts
 
 WAITING_LIMIT = 1_000_000
@@ -36,97 +45,6 @@ LOG_LINES_KEPT = 10_000
 SWEPT_PER_CALL = 100
 SWEEP_PAUSE = timedelta(seconds=0.9)
 SWEEP_GAP = timedelta(seconds=3)
-
-
-class SubmitWord(StrEnum):
-    """What became of a submission."""
-
-    OK = "OK"
-    REPEAT = "REPEAT"
-    EXISTS = "EXISTS"
-    KEY_REUSED = "KEY_REUSED"
-    FULL = "FULL"
-
-
-@dataclass(frozen=True, slots=True)
-class Submitted:
-    """The answer to a submission; with REPEAT, id and state are those of the first job (None: it is gone)."""
-
-    word: SubmitWord
-    job_id: JobId
-    state: JobState | None
-
-
-class CancelWord(StrEnum):
-    """What became of a wish to cancel: done, asked of its worker, too late, or no such job."""
-
-    CANCELLED = "CANCELLED"
-    ASKED = "ASKED"
-    FINAL = "FINAL"
-    NOT_FOUND = "NOT_FOUND"
-
-
-class ReviveWord(StrEnum):
-    """What became of a wish to revive."""
-
-    OK = "OK"
-    CONFLICT = "CONFLICT"
-    NOT_FOUND = "NOT_FOUND"
-
-
-class Reply(StrEnum):
-    """The answer to a holder's write: done, or refused because the claim is no longer its own, or no such job."""
-
-    OK = "OK"
-    LEASE_LOST = "LEASE_LOST"
-    NOT_FOUND = "NOT_FOUND"
-
-
-class ClaimWord(StrEnum):
-    """Whether a claim was served; all but OK took nothing."""
-
-    OK = "OK"
-    LOST = "LOST"
-    LATE = "LATE"
-    DRAINING = "DRAINING"
-    OLD = "OLD"
-
-
-@dataclass(frozen=True, slots=True)
-class CancelAsk:
-    """A wish to call a job off: who, and why."""
-
-    job_id: JobId
-    by: str
-    why: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Pool:
-    """Slots that several job types share: its name, and how many of them are free."""
-
-    name: str
-    room: int
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """The answer to a claim: the jobs, when the next scheduled job is due, and whether claimable jobs stayed behind."""
-
-    word: ClaimWord
-    jobs: tuple[ClaimedJob, ...]
-    next_due: timedelta | None
-    more: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Duties:
-    """What a sweep found due. Nothing is, when it was another process's turn."""
-
-    promote: bool
-    expire: bool
-    recover: bool
-    retain: bool
 
 
 class JobStore:
@@ -161,8 +79,8 @@ class JobStore:
     async def _submit(self, items: Sequence[Sequence[Arg]]) -> list[Submitted]:
         words = await self._words("submit", items, waiting_limit=WAITING_LIMIT)
         return [
-            Submitted(SubmitWord(words[at]), JobId(words[at + 1]), JobState(words[at + 2]) if words[at + 2] else None)
-            for at in range(0, len(words), 3)
+            Submitted(SubmitWord(word), JobId(job_id), JobState(state) if state else None, moment(created_at))
+            for word, job_id, state, created_at in zip(*[iter(words)] * 4, strict=True)
         ]
 
     async def cancel(self, asks: Sequence[CancelAsk]) -> list[CancelWord]:

@@ -127,6 +127,13 @@ class Engine:
             while await duty():
                 pass
 
+    async def tend(self, seconds: float) -> None:
+        """Let time pass while the janitor does its duties every second."""
+        while seconds > 0:
+            await self.pass_time(seconds=min(1.0, seconds))
+            await self.sweep()
+            seconds -= 1.0
+
     async def lose(self, worker: WorkerId) -> None:
         """Let a worker's death be reported, and recover its jobs."""
         await self.store.workers.leave(worker, "killed by SIGKILL")

@@ -1,4 +1,4 @@
-"""What a holder may write and nobody else: repeats are OK, old claims change nothing, one refusal costs no other item."""
+"""Who may write about a job: its holder, also twice; nobody else changes anything, nor costs another item its write."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 -- KEYS  tag
 -- ARGV  waiting_limit
 -- ITEM  id job_type payload priority run_at delay expires_in timeout progress_timeout max_attempts backoff retention tags digest idem_key idem_digest
--- REPLY three words per item: OK, REPEAT, EXISTS, KEY_REUSED or FULL; the job's id; its state
+-- REPLY four words per item: OK, REPEAT, EXISTS, KEY_REUSED or FULL; the job's id, its state and its time of submission
 -- FLAGS
 -- Times in milliseconds, empty where not given; run_at in Unix time, the others counted from now. Repeating a call whose
 -- answer was lost is safe: the id and the same payload are answered OK again.
@@ -26,10 +26,11 @@ local function first_of(idem_key, idem_digest)
 end
 
 local reply = {}
-local function answer(word, id, state)
+local function answer(word, id, state, created_at)
   reply[#reply + 1] = word
   reply[#reply + 1] = id
   reply[#reply + 1] = state or ''
+  reply[#reply + 1] = created_at or ''
 end
 
 local sequence = call('INCRBY', T .. ':seq', ITEMS) - ITEMS
@@ -39,10 +40,11 @@ for i = 1, ITEMS do
   local word, first = first_of(idem_key, idem_digest)
   local stored = not word and load(id)
   if word then
-    answer(word, first, call('HGET', T .. ':job:' .. first, 'state'))
+    local known = call('HMGET', T .. ':job:' .. first, 'state', 'created_at')
+    answer(word, first, known[1], known[2])
   elseif stored then
     local same = stored.type == job_type and call('GET', T .. ':payload:' .. id) == payload
-    answer(same and 'OK' or 'EXISTS', id, stored.state)
+    answer(same and 'OK' or 'EXISTS', id, stored.state, stored.created_at)
   elseif line_of(job_type) >= limit then
     answer('FULL', id)
   else
@@ -81,7 +83,7 @@ for i = 1, ITEMS do
     count('submitted', job_type, 1)
     tally('submitted', job_type)
     waiting[job_type] = waiting[job_type] + 1
-    answer('OK', id, state)
+    answer('OK', id, state, int(NOW))
   end
 end
 commit()

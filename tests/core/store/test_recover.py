@@ -1,0 +1,227 @@
+"""recover: the jobs of a lost worker run again or fail; nobody is lost only because nobody looked."""
+
+from __future__ import annotations
+
+import pytest
+
+from emp_core.ids import WorkerId, new_job_id
+from emp_core.jobs import JobState, Reason
+from emp_core.store import ClaimWord, LeaseWord, LeaveWord, Reply
+
+from .conftest import TYPE, Engine
+
+pytestmark = pytest.mark.anyio
+
+LEASE = 15.0
+
+
+async def test_a_lost_workers_jobs_are_pending_again(engine: Engine) -> None:
+    """The loss is kept as an attempt, and the next one may be made elsewhere."""
+    worker, job = await engine.claimed(max_attempts=2)
+
+    await engine.lose(worker)
+
+    (again,) = await engine.claim(await engine.worker())
+    details = await engine.store.views.details(job.job_id)
+    assert (again.job_id, again.attempt, again.losses) == (job.job_id, 2, 1)
+    assert details is not None
+    (attempt,) = details.attempts
+    assert (attempt.outcome, attempt.reason, attempt.worker_id) == ("lost", "worker_lost", worker)
+    assert attempt.error is not None
+    assert b"SIGKILL" in attempt.error
+
+
+async def test_a_lost_job_keeps_its_place(engine: Engine) -> None:
+    """It was submitted first and is claimed first."""
+    worker, job = await engine.claimed()
+    later = await engine.submit()
+
+    await engine.lose(worker)
+
+    assert [job.job_id for job in await engine.claim(await engine.worker(), 2)] == [job.job_id, later]
+
+
+async def test_the_last_attempt_lost_fails_the_job(engine: Engine) -> None:
+    """With no attempt left the job says that its worker was lost."""
+    worker, claimed = await engine.claimed(max_attempts=1)
+
+    await engine.lose(worker)
+
+    details = await engine.store.views.details(claimed.job_id)
+    assert details is not None
+    assert (details.job.state, details.job.reason) == (JobState.FAILED, Reason.WORKER_LOST)
+    assert [end.outcome for end in details.attempts] == ["lost"]
+
+
+@pytest.mark.parametrize("max_attempts", [3, 9])
+async def test_the_third_loss_is_poison(engine: Engine, max_attempts: int) -> None:
+    """A job that took three workers down ends, whatever attempts it has left; poisoned wins over worker_lost."""
+    job_id = await engine.submit(max_attempts=max_attempts)
+
+    for _ in range(3):
+        worker = await engine.worker()
+        await engine.claim(worker)
+        await engine.lose(worker)
+
+    job = await engine.job(job_id)
+    assert (job.state, job.reason, job.losses) == (JobState.FAILED, Reason.POISONED, 3)
+
+
+async def test_a_silent_worker_is_lost_after_its_lease(engine: Engine) -> None:
+    """Not before; and while anybody sweeps, within a second after."""
+    worker, job = await engine.claimed()
+    await engine.sweep()
+
+    await engine.tend(LEASE - 0.5)
+    early = (await engine.job(job.job_id)).state
+    await engine.tend(2)
+
+    assert (early, (await engine.job(job.job_id)).state) == (JobState.CLAIMED, JobState.PENDING)
+    assert [gone.worker_id for gone in await engine.store.workers.gone()] == [worker]
+
+
+async def test_a_lost_workers_calls_are_answered_lost(engine: Engine) -> None:
+    """From the first call of recover on, also while jobs of it are still to be taken."""
+    await engine.submit(*(new_job_id() for _ in range(250)))
+    worker = await engine.worker()
+    jobs = [*await engine.claim(worker, 200), *await engine.claim(worker, 50)]
+    await engine.store.workers.leave(worker, "killed by SIGKILL")
+
+    more = await engine.store.jobs.recover()
+
+    claim = await engine.store.jobs.claim(worker, 99, {TYPE: 1}, 1)
+    renewed = await engine.store.workers.renew(worker, 0.0)
+    registered = await engine.store.workers.register(worker, {})
+    held = await engine.store.workers.held(worker)
+    assert (more, len(held)) == (True, 150)
+    assert (claim.word, renewed.word, registered.word) == (ClaimWord.LOST, LeaseWord.LOST, LeaseWord.LOST)
+    assert {job.job_id for job in jobs} >= held
+
+
+async def test_recovery_is_bounded_per_call(engine: Engine) -> None:
+    """A worker with 250 jobs takes three calls, and is forgotten with the last."""
+    await engine.submit(*(new_job_id() for _ in range(250)))
+    worker = await engine.worker()
+    await engine.claim(worker, 200)
+    await engine.claim(worker, 50)
+    await engine.store.workers.leave(worker, "killed by SIGKILL")
+
+    counted = []
+    for _ in range(3):
+        more = await engine.store.jobs.recover()
+        counted.append((more, (await engine.counts())["pending"], await engine.store.workers.gone() != []))
+
+    assert counted == [(True, 100, False), (True, 200, False), (False, 250, True)]
+
+
+async def test_many_lost_workers_are_recovered_over_calls(engine: Engine) -> None:
+    """More workers than one call looks at are all found."""
+    for _ in range(130):
+        worker = await engine.worker()
+        await engine.submit()
+        await engine.claim(worker)
+        await engine.store.workers.leave(worker, "killed")
+
+    while await engine.store.jobs.recover():
+        pass
+
+    assert (await engine.counts())["pending"] == 130
+    assert await engine.store.workers.list() == []
+
+
+async def test_a_lost_worker_may_finish_what_has_not_been_taken(engine: Engine) -> None:
+    """Until recover takes the job, its token stands and the work is not thrown away."""
+    worker, job = await engine.claimed()
+    await engine.store.workers.leave(worker, "said to be dead")
+
+    reply = await engine.write("complete", worker, job.job_id, job.token)
+
+    await engine.sweep()
+    assert reply is Reply.OK
+    assert (await engine.job(job.job_id)).state is JobState.COMPLETED
+
+
+async def test_after_an_outage_nobody_is_lost_for_a_lease(engine: Engine) -> None:
+    """Time in which nobody swept does not count: every lease looks old, though its worker lives."""
+    worker, job = await engine.claimed()
+    await engine.sweep()
+    await engine.tend(LEASE - 1)
+    await engine.store.workers.renew(worker, 0.0)
+    await engine.tend(3)
+
+    await engine.pass_time(minutes=10)
+    await engine.tend(LEASE - 1)
+    early = (await engine.job(job.job_id)).state
+    renewed = await engine.store.workers.renew(worker, 0.0)
+    await engine.tend(LEASE - 1)
+    kept = (await engine.job(job.job_id)).state
+    await engine.tend(3)
+
+    assert (early, renewed.word, kept) == (JobState.CLAIMED, LeaseWord.OK, JobState.CLAIMED)
+    assert (await engine.job(job.job_id)).state is JobState.PENDING
+
+
+@pytest.mark.parametrize(("gap", "is_lost"), [(2.9, True), (3.2, False)])
+async def test_three_seconds_without_a_sweep_are_an_outage(engine: Engine, gap: float, is_lost: bool) -> None:
+    """A janitor that is a little late is none."""
+    _, job = await engine.claimed()
+    await engine.sweep()
+    await engine.tend(LEASE - 1)
+
+    await engine.pass_time(seconds=gap)
+    await engine.sweep()
+
+    assert ((await engine.job(job.job_id)).state is JobState.PENDING) is is_lost
+
+
+async def test_a_reported_death_is_recovered_at_once_also_after_an_outage(engine: Engine) -> None:
+    """Who saw the process die need not wait for any lease."""
+    worker, job = await engine.claimed()
+    await engine.pass_time(minutes=10)
+
+    word = await engine.store.workers.leave(worker, "killed by SIGKILL")
+    await engine.sweep()
+
+    assert word is LeaveWord.LOST
+    assert (await engine.job(job.job_id)).state is JobState.PENDING
+
+
+async def test_a_fleet_overdue_after_an_outage_does_not_keep_the_janitor_busy(engine: Engine) -> None:
+    """There is nothing to do again at once, however many leases look old."""
+    for _ in range(120):
+        await engine.worker()
+    await engine.pass_time(minutes=10)
+    await engine.store.jobs.sweep()
+
+    more = await engine.store.jobs.recover()
+
+    assert more is False
+    assert len(await engine.store.workers.list()) == 120
+
+
+async def test_a_clock_that_went_back_makes_nobody_lost(engine: Engine) -> None:
+    """Leases given by the old clock are cut to one lease, and one lease is waited for."""
+    worker, job = await engine.claimed()
+    await engine.pass_time(hours=1)
+    await engine.sweep()
+    await engine.store.workers.renew(worker, 0.0)
+
+    await engine.pass_time(hours=-1)
+    await engine.sweep()
+    cut = await engine.client.zscore(engine.keys("workers"), worker)
+    await engine.tend(LEASE - 1)
+    early = (await engine.job(job.job_id)).state
+    await engine.tend(2)
+
+    now = int((await engine.client.time())[0]) * 1000
+    assert cut < now + (LEASE + 60) * 1000
+    assert (early, (await engine.job(job.job_id)).state) == (JobState.CLAIMED, JobState.PENDING)
+
+
+async def test_losses_are_counted_for_all_to_see(engine: Engine) -> None:
+    """A total of lost attempts that only grows."""
+    worker: WorkerId = (await engine.claimed())[0]
+
+    await engine.lose(worker)
+
+    assert (await engine.counts())["lost"] == 1
