@@ -50,8 +50,10 @@ lint: types ## check style, types, imports and what may be in the tree
 types: $(READY) ## check the types
 	$(BIN)/mypy
 
-docs: $(READY) ## check that the links of the documentation lead somewhere
+docs: $(READY) ## check links, what is made from the code, and that the tutorial works
 	$(BIN)/python tools/check_links.py
+	$(BIN)/python tools/write_docs.py --check
+	$(BIN)/pytest -q tests/docs tests/test_architecture.py
 
 bench: $(READY) ## list the benchmarks
 	@ls benchmarks/*.py 2>/dev/null || echo "no benchmarks yet"

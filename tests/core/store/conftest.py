@@ -37,6 +37,8 @@ from emp_core.store.scripts import Scripts
 
 TYPE = "test.work"
 ENGINES = ("fakeredis", "valkey", "redis")
+FAKE_SCRIPTS = Scripts(shebang=False, shifted_clock=True)
+REAL_SCRIPTS = Scripts(shifted_clock=True)
 
 
 @dataclass
@@ -246,7 +248,7 @@ async def fake(_url: str, namespace: str) -> AsyncIterator[Engine]:
         return fakeredis.FakeAsyncRedis(server=server)
 
     async with client() as raw:
-        store = Store(client(), namespace, Scripts(shebang=False, shifted_clock=True), client)
+        store = Store(client(), namespace, FAKE_SCRIPTS, client)
         yield Engine(store, raw, Keys(namespace, "00"), namespace)
         await store.close()
 
@@ -259,6 +261,6 @@ async def real(url: str, namespace: str) -> AsyncIterator[Engine]:
         return connect(url, connections=2, blocking_for=5)
 
     async with connect(url) as raw, connect(url) as client:
-        store = Store(client, namespace, Scripts(shifted_clock=True), waiter)
+        store = Store(client, namespace, REAL_SCRIPTS, waiter)
         yield Engine(store, raw, Keys(namespace, "00"), namespace)
         await store.close()

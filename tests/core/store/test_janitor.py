@@ -1,0 +1,65 @@
+"""The janitor does what a sweep found due, and outlives a store that is away."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from emp_core.ids import new_job_id
+from emp_core.janitor import Janitor
+from emp_core.jobs import JobState, Submission
+from emp_core.store import open_store
+from emp_core.store.embedded import EmbeddedStore
+from support.waiting import wait_until_async
+
+from .conftest import Engine
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_one_turn_does_every_duty(engine: Engine) -> None:
+    """What is due, too late, orphaned or over is worked off in one step, however many there are."""
+    worker, held = await engine.claimed()
+    await engine.store.workers.leave(worker, "killed")
+    due = [await engine.submit(delay=timedelta(seconds=5)) for _ in range(3)]
+    late = [await engine.submit(expires_in=timedelta(seconds=5)) for _ in range(250)]
+    await engine.pass_time(seconds=6)
+
+    await Janitor(engine.store).step()
+
+    assert {(await engine.job(job_id)).state for job_id in [*due, held.job_id]} == {JobState.PENDING}
+    assert {(await engine.job(job_id)).state for job_id in late} == {JobState.FAILED}
+
+
+async def test_two_janitors_take_turns(engine: Engine) -> None:
+    """The second one just after the first does nothing."""
+    await Janitor(engine.store).step()
+    job_id = await engine.submit(delay=timedelta(milliseconds=1))
+    await engine.pass_time(milliseconds=100)
+
+    await Janitor(engine.store).step()
+
+    assert (await engine.job(job_id)).state is JobState.SCHEDULED
+
+
+async def test_a_store_that_is_away_is_waited_for(namespace: str) -> None:
+    """The loop goes on sweeping when the store is back."""
+    with EmbeddedStore(port=0) as server:
+        async with open_store(server.url, namespace) as store:
+            janitor = Janitor(store, interval=0.05)
+            sweeping = asyncio.create_task(janitor.run())
+            server.kill()
+            await asyncio.sleep(0.2)  # it meets the store's absence
+            await asyncio.to_thread(server.start)
+            job_id = new_job_id()
+            await store.jobs.submit([Submission(job_id, "test.work", b"{}", delay=timedelta(seconds=0.1))])
+
+            async def is_pending() -> bool:
+                (job,) = await store.views.get([job_id])
+                return job is not None and job.state is JobState.PENDING
+
+            await wait_until_async(is_pending)
+            janitor.stop()
+            await sweeping
