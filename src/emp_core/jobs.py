@@ -275,6 +275,7 @@ class Attempt:
     outcome: str
     reason: str | None
     error: bytes | None
+    plugin_version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +303,7 @@ class Job:
     tags: tuple[str, ...] = ()
     cancel_request: CancelRequest | None = None
     schema_digest: str = ""
+    plugin_version: str = ""
     version: str = ""
     """Changes with every change of the job; the ETag."""
 
@@ -338,6 +340,23 @@ class Announcement:
     seen_at: datetime | None = None
 
 
+class TroubleWord(StrEnum):
+    """What a running job does that it should not."""
+
+    BLOCKS_LOOP = "blocks_loop"
+    IGNORES_END = "ignores_end"
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A running job that misbehaves: which, how, and for how many seconds when its worker last said so."""
+
+    job_id: JobId
+    job_type: str
+    what: TroubleWord
+    seconds: float
+
+
 @dataclass(frozen=True, slots=True)
 class WorkerInfo:
     """A worker as the store knows it. `types` maps each job type it serves to the schema digest it serves it with."""
@@ -354,6 +373,7 @@ class WorkerInfo:
     lease_until: datetime
     held: int = 0
     loop_lag: float = 0.0
+    troubles: tuple[Trouble, ...] = ()
     types: Mapping[str, str] = field(default_factory=dict)
     plugins: tuple[Mapping[str, Any], ...] = ()
     current: tuple[JobId, ...] = ()

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from tomllib import TOMLDecodeError
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BeforeValidator, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 from emp_core.errors import SettingsError
 
@@ -62,6 +69,17 @@ def _number_of_seconds(value: Any) -> Any:
 Seconds = Annotated[timedelta, BeforeValidator(_number_of_seconds)]
 """A time span in a setting: a number of seconds, or an ISO 8601 duration like PT30S."""
 
+
+def comma_separated(value: Any) -> Any:
+    """Read names that are separated by commas; an empty text is an empty list."""
+    if isinstance(value, str):
+        return [name.strip() for name in value.split(",") if name.strip()]
+    return value
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(comma_separated)]
+"""A list of names in a setting, separated by commas."""
+
 S = TypeVar("S", bound=EmpSettings)
 
 
@@ -76,5 +94,5 @@ def load(model: type[S], **flags: Any) -> S:
     except ValidationError as error:
         lines = [f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors()]
         raise SettingsError("; ".join(lines)) from error
-    except ValueError as error:  # a TOML file that cannot be parsed
+    except TOMLDecodeError as error:
         raise SettingsError(f"{SETTINGS_FILE}: {error}") from error

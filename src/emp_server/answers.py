@@ -82,6 +82,7 @@ def _attempt_answer(attempt: Attempt) -> AttemptAnswer:
         outcome=attempt.outcome,
         reason=attempt.reason,
         error=_raw(attempt.error),
+        plugin_version=attempt.plugin_version,
     )
 
 
@@ -139,6 +140,7 @@ def worker_answer(worker: WorkerInfo) -> WorkerAnswer:
         slots=worker.slots,
         held=worker.held,
         loop_lag=worker.loop_lag,
+        troubles=worker.troubles,
         started_at=worker.started_at,
         renewed_at=worker.renewed_at,
         lease_until=worker.lease_until,

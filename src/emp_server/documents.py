@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
-from emp_core.jobs import JobState
+from emp_core.jobs import JobState, Trouble
 
 
 class ProgressAnswer(msgspec.Struct, frozen=True):
@@ -33,6 +33,7 @@ class AttemptAnswer(msgspec.Struct, frozen=True):
     outcome: Annotated[str, Meta(description="completed, failed, retry, released, cancelled or lost")]
     reason: str | None
     error: Annotated[Raw | None, Meta(description="an object with at least `message`")]
+    plugin_version: Annotated[str, Meta(description="the version of the plugin that made it")]
 
 
 class CancelAnswer(msgspec.Struct, frozen=True):
@@ -139,6 +140,9 @@ class WorkerAnswer(msgspec.Struct, frozen=True, kw_only=True):
     slots: int
     held: Annotated[int, Meta(description="jobs that it holds now")]
     loop_lag: Annotated[float, Meta(description="how late its event loop has been lately, in seconds")]
+    troubles: Annotated[
+        Sequence[Trouble], Meta(description="running jobs that block the event loop, or go on although told to end")
+    ]
     started_at: datetime
     renewed_at: datetime
     lease_until: datetime

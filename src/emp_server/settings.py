@@ -7,7 +7,7 @@ from datetime import timedelta
 from pydantic import Field
 
 from emp_core.jobs import BATCH_LIMIT, PAYLOAD_LIMIT
-from emp_core.settings import Seconds, StoreSettings
+from emp_core.settings import Names, Seconds, StoreSettings
 
 ENVELOPE_ROOM = 64 * 1024
 """Bytes that the envelope of a submission may take besides its payload."""
@@ -20,8 +20,9 @@ class ServerSettings(StoreSettings):
     port: int = Field(default=8321, ge=0, le=65535, description="the port to listen on; 0 takes a free one")
     server_workers: int = Field(default=1, ge=1, le=64, description="server processes that share the port")
     insecure: bool = Field(default=False, description="listen beyond loopback although nobody has to show a key")
-    allowed_hosts: tuple[str, ...] = Field(
-        default=(), description="names, besides those of loopback, that requests may be addressed to"
+    allowed_hosts: Names = Field(
+        default=(),
+        description="names, besides those of loopback, that requests may be addressed to (separated by commas)",
     )
     payload_limit_bytes: int = Field(default=PAYLOAD_LIMIT, ge=1, description="the largest payload of a job")
     batch_limit_items: int = Field(default=BATCH_LIMIT, ge=1, description="the most jobs in one batch")

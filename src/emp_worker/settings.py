@@ -8,14 +8,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 from pydantic_settings import NoDecode
 
-from emp_core.settings import Seconds, StoreSettings
-
-
-def _names(value: Any) -> Any:
-    """Read names that are separated by commas; an empty text is an empty list."""
-    if isinstance(value, str):
-        return [name.strip() for name in value.split(",") if name.strip()]
-    return value
+from emp_core.settings import Names, Seconds, StoreSettings, comma_separated
 
 
 def _pairs(value: Any) -> Any:
@@ -23,7 +16,7 @@ def _pairs(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     pairs = {}
-    for pair in _names(value):
+    for pair in comma_separated(value):
         job_type, equals, distribution = (part.strip() for part in pair.partition("="))
         if not (job_type and equals and distribution):
             raise ValueError(f"{pair!r} is not `job type=distribution`")
@@ -34,12 +27,10 @@ def _pairs(value: Any) -> Any:
 class PluginSettings(StoreSettings):
     """Which of the installed plugins are loaded. A plugin is named by its distribution or its entry point."""
 
-    plugins: Annotated[tuple[str, ...] | None, NoDecode, BeforeValidator(_names)] = Field(
+    plugins: Names | None = Field(
         default=None, description="load only these plugins (names, separated by commas); empty loads none"
     )
-    plugins_disabled: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = Field(
-        default=(), description="do not load these plugins (names, separated by commas)"
-    )
+    plugins_disabled: Names = Field(default=(), description="do not load these plugins (names, separated by commas)")
     plugins_prefer: Annotated[dict[str, str], NoDecode, BeforeValidator(_pairs)] = Field(
         default_factory=dict,
         description="who serves a job type that several declare: `type=distribution`, separated by commas",
@@ -50,7 +41,7 @@ class WorkerSettings(PluginSettings):
     """How a worker runs."""
 
     name: str = Field(default="", max_length=64, description="what people call this worker; default: host and pid")
-    types: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = Field(
+    types: Names = Field(
         default=("*",), description="serve only job types that match one of these patterns, like image.*"
     )
     concurrency: int = Field(default=100, ge=1, le=10_000, description="the most jobs that run at once in one process")
@@ -60,6 +51,14 @@ class WorkerSettings(PluginSettings):
     processes: int = Field(default=1, ge=1, le=256, description="worker processes under the supervisor")
     grace: Seconds = Field(
         default=timedelta(seconds=30), ge=timedelta(0), description="time that running jobs get at shutdown, in seconds"
+    )
+    max_jobs: int | None = Field(
+        default=None, ge=1, description="a process that took so many jobs makes room for a fresh one; default: never"
+    )
+    max_age: Seconds | None = Field(
+        default=None,
+        gt=timedelta(0),
+        description="a process of this age, in seconds, makes room for a fresh one; default: never",
     )
     health_port: int | None = Field(
         default=None, ge=1, le=65535, description="loopback port for /livez and /readyz of this worker; default: none"

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from emp_core.cli.jobs import RUNNING
 from emp_core.ids import new_job_id, new_worker_id
+from emp_core.jobs import JobState
 from support.broken_server import answer, broken_server
 from support.processes import free_port
 
@@ -109,6 +111,13 @@ def test_jobs_without_a_filter_begins_with_what_runs(run, running):
 
     assert running in {line.split("\t")[0] for line in lines if line.split("\t")[2] == "in_progress"}
     assert lines[0].split("\t")[2] in {"claimed", "in_progress"}
+
+
+@pytest.mark.parametrize("state", [RUNNING, *JobState])
+def test_jobs_of_every_state_can_be_listed(run, running, state):
+    lines = run("jobs", "--state", str(state)).stdout.splitlines()
+
+    assert {line.split("\t")[2] for line in lines} <= ({"claimed", "in_progress"} if state == RUNNING else {str(state)})
 
 
 def test_job_show_prints_the_job(run, client):

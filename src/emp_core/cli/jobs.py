@@ -16,13 +16,16 @@ if TYPE_CHECKING:
     from emp_core.client import EmpClient, JobView
 
 RUNNING: Final = "running"
+STATES: Final = (RUNNING, *(state.value for state in JobState))
 COLUMNS: Final = ("ID", "TYPE", "STATE", "PRIORITY", "PROGRESS", "ATTEMPT", "CREATED", "WORKER")
 OVERVIEW: Final = (RUNNING, "pending", "scheduled", "failed", "cancelled", "completed")
 """What is shown where nothing is asked for: what runs, what waits, what ended."""
 
 
 @click.command()
-@click.option("--state", type=click.Choice([RUNNING, *JobState]), help="Only jobs in this state.")
+@click.option(
+    "--state", type=click.Choice(STATES), help="Only jobs in this state."
+)
 @click.option("--type", "job_type", help="Only jobs of this type; needs --state pending or a final one.")
 @click.option("--tag", help="Only jobs with this tag.")
 @click.option("--worker", help="Only jobs that this worker holds.")

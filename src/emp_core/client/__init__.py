@@ -19,6 +19,7 @@ from emp_core.client.views import (
     MinuteView,
     Progress,
     StatsView,
+    TroubleView,
     WorkerView,
 )
 
@@ -37,5 +38,6 @@ __all__ = [
     "RawJson",
     "Seconds",
     "StatsView",
+    "TroubleView",
     "WorkerView",
 ]

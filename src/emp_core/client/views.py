@@ -35,6 +35,7 @@ class AttemptView(_View):
     outcome: str = ""
     reason: str | None = None
     error: Any = None
+    plugin_version: str = ""
 
 
 class JobView(_View):
@@ -112,6 +113,15 @@ class JobTypeView(_View):
     options: Mapping[str, Any] = Field(default_factory=dict)
 
 
+class TroubleView(_View):
+    """A running job that misbehaves: `what` is blocks_loop or ignores_end, `seconds` for how long."""
+
+    job_id: str
+    job_type: str = ""
+    what: str = ""
+    seconds: float = 0.0
+
+
 class WorkerView(_View):
     """A worker: where it runs, how many slots it has and how many of them are taken."""
 
@@ -124,6 +134,7 @@ class WorkerView(_View):
     slots: int = 0
     held: int = 0
     loop_lag: float = 0.0
+    troubles: tuple[TroubleView, ...] = ()
     started_at: datetime | None = None
     renewed_at: datetime | None = None
     lease_until: datetime | None = None

@@ -101,6 +101,7 @@ class JobStore:
         rooms: Mapping[str, int],
         total: int,
         pools: Mapping[str, Pool] | None = None,
+        versions: Mapping[str, str] | None = None,
     ) -> Claim:
         """Take the most urgent waiting jobs of some types.
 
@@ -110,6 +111,7 @@ class JobStore:
             rooms: the most jobs to take of each job type.
             total: the most jobs to take in all (at most 200 are given).
             pools: which types share a pool of slots, and its room; a type without one has a pool of its own.
+            versions: of the plugins that serve the types; kept with the attempts.
         """
         arguments: dict[str, Arg] = {
             "worker": worker,
@@ -118,7 +120,11 @@ class JobStore:
             "nonce": secrets.token_hex(4),
             "byte_limit": BYTES_PER_CALL,
         }
-        items = [_claim_item(job_type, room, (pools or {}).get(job_type)) for job_type, room in rooms.items()]
+        pools, versions = pools or {}, versions or {}
+        items = [
+            _claim_item(job_type, room, pools.get(job_type), versions.get(job_type, ""))
+            for job_type, room in rooms.items()
+        ]
         reply = await self._send("claim", items, arguments)
         due = int(reply[1])
         jobs = tuple(read_claimed(reply[at : at + CLAIMED_FIELDS]) for at in range(3, len(reply), CLAIMED_FIELDS))
@@ -237,8 +243,9 @@ def _submission_item(job: Submission) -> tuple[Arg, ...]:
     )
 
 
-def _claim_item(job_type: str, room: int, pool: Pool | None) -> tuple[Arg, ...]:
-    return (job_type, room, f"type {job_type}", room) if pool is None else (job_type, room, pool.name, pool.room)
+def _claim_item(job_type: str, room: int, pool: Pool | None, version: str) -> tuple[Arg, ...]:
+    pool = pool or Pool(f"type {job_type}", room)
+    return (job_type, room, pool.name, pool.room, version)
 
 
 def _idempotency_key(idempotency: Idempotency) -> str:

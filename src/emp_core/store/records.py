@@ -7,14 +7,14 @@ job has is read as no job.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 
 from emp_core.ids import JobId, WorkerId
-from emp_core.jobs import Attempt, Backoff, CancelRequest, ClaimedJob, Job, JobState, Reason
+from emp_core.jobs import Attempt, Backoff, CancelRequest, ClaimedJob, Job, JobState, Reason, Trouble
 
 CLAIMED_FIELDS = 14
 
@@ -124,6 +124,7 @@ def _job(job_id: JobId, fields: Mapping[str, str]) -> Job:
         if cancel_at
         else None,
         schema_digest=fields.get("digest", ""),
+        plugin_version=fields.get("plugin", ""),
         version=_version(fields),
     )
 
@@ -138,6 +139,7 @@ class _AttemptRecord(msgspec.Struct):
     attempt: int
     worker_id: str
     outcome: str
+    plugin_version: str = ""
     reason: str = ""
     claimed_at: float | None = None
     started_at: float | None = None
@@ -162,6 +164,7 @@ def read_attempt(record: bytes) -> Attempt | None:
             outcome=read.outcome,
             reason=read.reason or None,
             error=bytes(read.error) if bytes(read.error) != b"null" else None,
+            plugin_version=read.plugin_version,
         )
     except (msgspec.MsgspecError, OverflowError):
         return None
@@ -181,7 +184,24 @@ def last_attempt(job: Job, error: bytes | None) -> Attempt | None:
         outcome=outcome,
         reason=str(job.reason) if job.reason else None,
         error=error,
+        plugin_version=job.plugin_version,
     )
+
+
+def write_troubles(troubles: Sequence[Trouble]) -> bytes:
+    """Write a worker's troubles as JSON; nothing where there are none."""
+    return msgspec.json.encode(troubles) if troubles else b""
+
+
+_troubles_decoder = msgspec.json.Decoder(tuple[Trouble, ...])
+
+
+def read_troubles(text: bytes | None) -> tuple[Trouble, ...]:
+    """Read what `write_troubles` wrote; none where it is damaged, or younger than this code."""
+    try:
+        return _troubles_decoder.decode(text) if text else ()
+    except msgspec.MsgspecError:
+        return ()
 
 
 def read_object(text: bytes | None) -> dict[str, Any]:

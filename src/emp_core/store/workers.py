@@ -12,11 +12,11 @@ from enum import StrEnum
 from typing import Any
 
 from emp_core.ids import JobId, WorkerId
-from emp_core.jobs import WorkerInfo
+from emp_core.jobs import Trouble, WorkerInfo
 from emp_core.store.batching import Pipeline
 from emp_core.store.keys import Keys
-from emp_core.store.records import moment, read_object
-from emp_core.store.scripts import Scripts
+from emp_core.store.records import moment, read_object, read_troubles, write_troubles
+from emp_core.store.scripts import Arg, Scripts
 
 WORKERS_SHOWN = 1000
 CURRENT_SHOWN = 50
@@ -65,7 +65,7 @@ class WorkerStore:
         self._scripts = scripts
         self._keys = keys
 
-    async def _call(self, verb: str, **arguments: str) -> Any:
+    async def _call(self, verb: str, **arguments: Arg) -> Any:
         return await self._pipeline.send(self._scripts[verb].command(self._keys.tag, arguments))
 
     async def register(self, worker: WorkerId, info: Mapping[str, Any]) -> Registered:
@@ -75,14 +75,29 @@ class WorkerStore:
         )
         return Registered(LeaseWord(word.decode()), epoch.decode(), timedelta(milliseconds=int(lease)))
 
-    async def renew(self, worker: WorkerId, loop_lag: float) -> Renewed:
-        """Keep a worker's lease; `loop_lag` is how late its event loop has been lately, in seconds."""
-        word, epoch, held, draining, *asked = await self._call("renew", worker=worker, lag=f"{loop_lag:.3f}")
+    async def renew(
+        self, worker: WorkerId, loop_lag: float, troubles: Sequence[Trouble] = (), *, draining: bool = False
+    ) -> Renewed:
+        """Keep a worker's lease and say how it does.
+
+        Args:
+            worker: whose lease.
+            loop_lag: how late its event loop has been lately, in seconds.
+            troubles: its jobs that misbehave now.
+            draining: it stops of itself.
+        """
+        word, epoch, held, drains, *asked = await self._call(
+            "renew",
+            worker=worker,
+            lag=f"{loop_lag:.3f}",
+            troubles=write_troubles(troubles),
+            drains="1" if draining else "",
+        )
         return Renewed(
             word=LeaseWord(word.decode()),
             epoch=epoch.decode(),
             held=int(held),
-            draining=draining == b"1",
+            draining=drains == b"1",
             asked=tuple(JobId(job_id.decode()) for job_id in asked),
         )
 
@@ -136,6 +151,7 @@ class WorkerStore:
             lease_until=moment(lease),
             held=held,
             loop_lag=float(fields.get(b"lag", 0.0)),
+            troubles=read_troubles(fields.get(b"troubles")),
             current=tuple(JobId(job_id.decode()) for job_id in current),
             reason=fields.get(b"lost", b"").decode(errors="replace"),
         )

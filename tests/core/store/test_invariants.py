@@ -30,12 +30,12 @@ def test_any_sequence_of_verbs_leaves_all_in_order(steps: list[Step]) -> None:
     assert anyio.run(run) == []
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 async def test_a_long_run_leaves_all_in_order(engine: Engine, seed: int) -> None:
     """The same on every engine, over hundreds of steps."""
     soak = Soak(engine)
 
-    for _ in range(4):
+    for _ in range(3):
         await soak.run(random_steps(seed, 100))
         assert await violations(engine) == []
 

@@ -1,7 +1,7 @@
 -- claim: give a worker the most urgent waiting jobs of the types it has room for.
 -- KEYS  tag
 -- ARGV  worker number total nonce byte_limit
--- ITEM  job_type room pool pool_room
+-- ITEM  job_type room pool pool_room plugin
 -- REPLY word; milliseconds until the next scheduled job is due, or -1; 1 if claimable jobs stay behind; then 14 words per
 -- REPLY job: id type payload token attempt max_attempts priority losses digest refusals timeout progress_timeout backoff created_at
 -- FLAGS allow-oom
@@ -54,10 +54,11 @@ local function refill(line)
   line.at = 1
 end
 for i = 1, ITEMS do
-  local job_type, room, pool, pool_room = item(i)
+  local job_type, room, pool, pool_room, plugin = item(i)
   pools[pool] = tonumber(pool_room)
   if not is_paused(job_type) then
-    local line = {type = job_type, room = tonumber(room), pool = pool, key = T .. ':pending:' .. job_type, seen = 0}
+    local line = {type = job_type, room = tonumber(room), pool = pool, plugin = plugin, key = T .. ':pending:' .. job_type,
+      seen = 0}
     refill(line)
     if #line.heads > 0 then lines[#lines + 1] = line end
   end
@@ -103,7 +104,7 @@ while taken < tonumber(total) and examined < bound do
     job.attempt = int(job.attempt + 1)
     job.worker, job.progress, job.message = worker, nil, nil
     call('HSET', T .. ':job:' .. id, 'state', 'claimed', 'worker', worker, 'token', job.token, 'attempt', job.attempt,
-      'claimed_at', int(NOW))
+      'claimed_at', int(NOW), 'plugin', line.plugin)
     zrem(line.key, id)
     if job.expires_at then
       zrem(T .. ':expiring', id)

@@ -178,7 +178,7 @@ local function keep_attempt(job, outcome, reason, error)
   call('RPUSH', key, '{"attempt":' .. job.attempt .. ',"round":' .. (job.round or '1') .. ',"worker_id":"' .. (job.worker or '')
     .. '","claimed_at":' .. (job.claimed_at or 'null') .. ',"started_at":' .. (job.started_at or 'null')
     .. ',"ended_at":' .. (job.finished_at or int(NOW)) .. ',"outcome":"' .. outcome
-    .. '","reason":' .. quote(reason) .. ',"error":' .. (error or 'null') .. '}')
+    .. '","plugin_version":' .. quote(job.plugin) .. ',"reason":' .. quote(reason) .. ',"error":' .. (error or 'null') .. '}')
   call('LTRIM', key, -100, -1)
 end
 
@@ -190,7 +190,7 @@ local function let_go(job)
 end
 
 local function forget_attempt(job)
-  call('HDEL', T .. ':job:' .. job.id, 'worker', 'claimed_at', 'started_at', 'progress', 'message')
+  call('HDEL', T .. ':job:' .. job.id, 'worker', 'claimed_at', 'started_at', 'plugin', 'progress', 'message')
   job.progress, job.message = nil, nil
 end
 
