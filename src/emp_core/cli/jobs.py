@@ -23,9 +23,7 @@ OVERVIEW: Final = (RUNNING, "pending", "scheduled", "failed", "cancelled", "comp
 
 
 @click.command()
-@click.option(
-    "--state", type=click.Choice(STATES), help="Only jobs in this state."
-)
+@click.option("--state", type=click.Choice(STATES), help="Only jobs in this state.")
 @click.option("--type", "job_type", help="Only jobs of this type; needs --state pending or a final one.")
 @click.option("--tag", help="Only jobs with this tag.")
 @click.option("--worker", help="Only jobs that this worker holds.")

@@ -21,6 +21,8 @@ from emp_core.store.keys import Keys
 
 RECONNECT_FIRST = 0.05
 RECONNECT_LAST = 2.0
+SILENCE = 5.0
+"""Seconds without a message after which the store is asked whether it is still there."""
 
 _log = structlog.get_logger()
 
@@ -79,10 +81,17 @@ class Feed:
 async def _read(subscription: PubSub, channels: int) -> AsyncIterator[Event]:
     """Give a subscription's events; one more subscribe event than channels means that redis-py reconnected."""
     confirmed = 0
+    is_asked = False
     while True:
-        received = await subscription.get_message(timeout=None)
+        received = await subscription.get_message(timeout=SILENCE)
         if received is None:
+            # Half a connection looks like a quiet store: only an answer tells them apart.
+            if is_asked:
+                raise TimeoutError("the store does not answer on the feed's connection")
+            is_asked = True
+            await subscription.ping()
             continue
+        is_asked = False
         if received["type"] == "subscribe":
             confirmed += 1
             if confirmed >= channels:

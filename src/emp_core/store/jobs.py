@@ -146,7 +146,7 @@ class JobStore:
                 report.job_id,
                 report.token,
                 "" if report.fraction is None else repr(report.fraction),
-                "" if report.message is None else report.message,
+                "" if report.message is None else f"={report.message}",
                 b"\n".join(report.log),
                 report.log_from,
             )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 import time
 from datetime import timedelta
 from typing import Any
 
 import anyio
 import pytest
+import structlog
 
 from emp_core.ids import new_job_id, new_worker_id
 from emp_core.jobs import Report
@@ -250,3 +254,25 @@ async def test_a_workers_messages_name_the_worker(engine: Engine) -> None:
         (worker, "draining"),
         (worker, "left"),
     ]
+
+
+async def test_a_store_that_says_nothing_at_all_is_noticed(namespace: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A frozen store or half a connection is not taken for a quiet one."""
+    monkeypatch.setattr("emp_core.store.feed.SILENCE", 0.1)
+
+    with EmbeddedStore(port=0) as server:
+        async with real(server.url, namespace) as engine, engine.store.feed.subscribe() as events:
+            await anext(events)
+            with structlog.testing.capture_logs() as logs:
+                os.kill(server.pid, signal.SIGSTOP)
+                hearing = asyncio.create_task(anext(events))
+                await wait_until_async(lambda: said(logs))
+                os.kill(server.pid, signal.SIGCONT)
+                again = await hearing
+
+    assert again is GAP
+
+
+async def said(logs: list[Any]) -> bool:
+    """Tell whether the feed said that it lost its connection."""
+    return any(line["event"] == "feed lost" for line in logs)

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 
 FOR_EVER = {"counts", "sweep", "epoch", "seq", "lost", "types"}
 SHORT_LIVED = {"wake", "bell", "minute", "idem"}
-OF_A_JOB = {"job", "payload", "result", "error", "attempts", "log"}
+OF_A_JOB = {"payload", "result", "error", "attempts", "log"}
 
 
 @pytest.fixture

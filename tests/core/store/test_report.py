@@ -47,6 +47,18 @@ async def test_a_report_is_seen_in_the_job(engine: Engine) -> None:
     assert (seen.fraction, seen.message) == (0.5, "quarter")
 
 
+async def test_a_message_can_be_cleared(engine: Engine) -> None:
+    """An empty message is a message; none at all leaves what was."""
+    worker, job = await engine.claimed()
+    await engine.store.jobs.report(worker, [Report(job.job_id, job.token, 0.5, "loading")])
+
+    await engine.store.jobs.report(worker, [Report(job.job_id, job.token, 0.6)])
+    kept = (await engine.job(job.job_id)).message
+    await engine.store.jobs.report(worker, [Report(job.job_id, job.token, None, "")])
+
+    assert (kept, (await engine.job(job.job_id)).message) == ("loading", "")
+
+
 async def test_log_lines_are_kept_in_order(engine: Engine) -> None:
     """Lines of several reports stand one after the other, and can be read from any of them on."""
     worker, job = await engine.claimed()

@@ -204,9 +204,9 @@ local function finish(job, state, verb, reason)
   zadd(T .. ':finished:' .. state .. ':' .. job.type, int(NOW), job.id)
   local retention = tonumber(job.retention) or RETENTION[state]
   zadd(T .. ':retained', int(NOW + retention), job.id)
-  -- A time to live runs no script, so it is only the backstop, a day after the janitor's turn.
+  -- A time to live runs no script, so it is only the backstop for what is large, a day after the janitor's turn. The
+  -- small hash has none: retain needs its type and tags to find the index entries, however late it comes.
   local backstop = int(retention + DAY)
-  call('PEXPIRE', T .. ':job:' .. job.id, backstop)
   call('PEXPIRE', T .. ':payload:' .. job.id, backstop)
   -- Every verb that keeps an attempt says so: in `settled`, or revive in `round`.
   if job.settled or job.round then call('PEXPIRE', T .. ':attempts:' .. job.id, backstop) end

@@ -4,7 +4,7 @@
 -- ITEM  id token fraction message log log_from
 -- REPLY one word per item: OK, LEASE_LOST or NOT_FOUND
 -- FLAGS
--- Fraction and message are empty where they did not change. The log is JSON objects, one per line; log_from is how many
+-- Fraction and message are empty where they did not change; a message begins with an equals sign. The log is JSON objects, one per line; log_from is how many
 -- lines of this attempt were sent before: lines that are already here are passed over, so a repeat adds none twice.
 local reply = {}
 for i = 1, ITEMS do
@@ -13,7 +13,7 @@ for i = 1, ITEMS do
   if job then
     if fraction ~= '' or message ~= '' then
       job.progress = fraction ~= '' and fraction or job.progress or '0.0'
-      job.message = message ~= '' and message or job.message or ''
+      job.message = message ~= '' and string.sub(message, 2) or job.message or ''
       call('HSET', T .. ':job:' .. id, 'progress', job.progress, 'message', job.message)
       update(job, job.state)
     end
