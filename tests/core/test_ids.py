@@ -71,7 +71,7 @@ def test_ids_are_26_characters_of_crockfords_alphabet() -> None:
         "0" * 25 + "I",
         "0" * 26 + "\n",
         "0" * 25 + "\u0663",
-        new_job_id().upper() + " ",
+        "01m857sf80yaen2thst8npw800 ",
         "01ARYZ6S41TSV4RRFFQ69G5FAV",
         "{" + "0" * 24 + "}",
     ],
