@@ -14,7 +14,7 @@ from emp_server.settings import ServerSettings
 def test_a_flag_comes_before_a_variable_and_a_variable_before_the_default(monkeypatch):
     monkeypatch.setenv("EMP_PORT", "1111")
     monkeypatch.setenv("EMP_LONGEST_WAIT", "PT5S")
-    monkeypatch.setenv("EMP_ALLOWED_HOSTS", '["emp.internal"]')
+    monkeypatch.setenv("EMP_ALLOWED_HOSTS", "emp.internal")
 
     settings = load(ServerSettings, port=2222, host=None)
 
