@@ -15,7 +15,9 @@ from emp_core.store import Store
 
 SWEEP_EVERY = 1.0
 """Seconds between two sweeps of one process."""
-_ROUNDS_PER_DUTY = 50
+_ROUNDS = 1000
+_ROUNDS_OF_RETAIN = 50
+"""Deleting can wait for the next turn; what is due cannot."""
 
 _log = structlog.get_logger("emp.janitor")
 
@@ -49,21 +51,21 @@ class Janitor:
         jobs = self._store.jobs
         due = await jobs.sweep()
         if due.promote:
-            await _work_off(jobs.promote)
+            await _work_off(jobs.promote, _ROUNDS)
         if due.expire:
-            await _work_off(jobs.expire)
+            await _work_off(jobs.expire, _ROUNDS)
         if due.recover:
-            await _work_off(jobs.recover)
+            await _work_off(jobs.recover, _ROUNDS)
         if due.retain:
-            await _work_off(jobs.retain)
+            await _work_off(jobs.retain, _ROUNDS_OF_RETAIN)
 
     def stop(self) -> None:
         """Let `run` end after the step under way."""
         self._stopped.set()
 
 
-async def _work_off(duty: Callable[[], Awaitable[bool]]) -> None:
+async def _work_off(duty: Callable[[], Awaitable[bool]], rounds: int) -> None:
     """Call a duty while it says that there is more; the next turn goes on where this one stopped."""
-    for _ in range(_ROUNDS_PER_DUTY):
+    for _ in range(rounds):
         if not await duty():
             return

@@ -21,6 +21,7 @@ from emp_core.janitor import Janitor
 from emp_core.store import Store
 from emp_server.catalog import Catalog
 from emp_server.door import Door
+from emp_server.lasting import lasting
 from emp_server.parts import Parts
 from emp_server.problems import on_emp_error, on_fault, on_http_exception, on_refused_parameters
 from emp_server.routes import batch, description, events, health, job_types, jobs, stats, status_page, workers
@@ -99,7 +100,7 @@ def build_app(settings: ServerSettings, store: Store) -> Application:
 async def _swept(store: Store) -> AsyncIterator[None]:
     """Be a janitor while the body runs: every server and every worker is one."""
     janitor = Janitor(store)
-    sweeping = asyncio.create_task(janitor.run())
+    sweeping = asyncio.create_task(lasting("janitor", janitor.run))
     try:
         yield
     finally:
@@ -129,6 +130,9 @@ def _framework(parts: Parts, submit: SubmitJob) -> FastAPI:
     app.state.parts = parts
     for method, path, endpoint in ROUTES:
         app.add_api_route(path, endpoint, methods=[method], response_model=None)
+        if method == "GET":
+            # As GET without the body, which the ASGI server leaves out (RFC 9110, section 9.3.2).
+            app.add_api_route(path, endpoint, methods=["HEAD"], response_model=None, include_in_schema=False)
     # Known to the router as well, so that a wrong method there is answered with the right ones.
     app.router.routes.append(Route(SUBMIT, submit, methods=["POST"]))
     app.router.routes.append(Route(SUBMIT_TYPED, SubmitTypedJob(parts), methods=["POST"]))

@@ -8,9 +8,10 @@ from typing import Final
 from starlette.types import Receive
 
 from emp_core.errors import InvalidRequest, TooLarge, UnsupportedMediaType
+from emp_server import media
 
-JSON: Final = frozenset({b"application/json"})
-JSON_LINES: Final = frozenset({b"application/jsonl", b"application/x-ndjson"})
+JSON_BODY: Final = frozenset({media.JSON.encode()})
+LINES_BODY: Final = frozenset({media.JSON_LINES.encode(), b"application/x-ndjson"})
 
 
 def media_type(headers: Mapping[bytes, bytes], allowed: frozenset[bytes]) -> bytes:

@@ -124,7 +124,7 @@ class Catalog:
         try:
             return PayloadCheck(known.payload_schema)
         except SchemaUnusable as error:
-            _log.warning("schema not usable", job_type=known.job_type, digest=known.digest, why=str(error))
+            _log.warning("schema_not_usable", job_type=known.job_type, digest=known.digest, why=str(error))
             return None
 
 

@@ -71,7 +71,7 @@ class Door:
         try:
             await self._app(scope, receive, send_armoured)
         except Exception:  # noqa: BLE001 - the outermost place: whatever it is, the client gets an answer and the log the traceback
-            _log.exception("request failed", request_id=scope[REQUEST_ID], method=scope["method"], path=scope["path"])
+            _log.exception("request_failed", request_id=scope[REQUEST_ID], method=scope["method"], path=scope["path"])
             if not started:
                 fault = InternalError("an unexpected fault; the server's log has it")
                 await problem_answer(fault, scope)(scope, receive, send_armoured)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 from msgspec import Meta
 
-from emp_core.errors import InvalidRequest
+from emp_core.errors import InvalidRequest, TooLarge
 from emp_core.jobs import MAX_ATTEMPTS_LIMIT, PRIORITY_MAX, PRIORITY_MIN, TAG_LENGTH, TAGS_LIMIT
 from emp_server import strict_json
 
@@ -75,7 +76,6 @@ _UNREADABLE: Final = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 _envelope: Final = msgspec.json.Decoder(Envelope)
 _batch_item: Final = msgspec.json.Decoder(BatchItem)
 _raw: Final = msgspec.json.Decoder(msgspec.Raw)
-_raws: Final = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 def parse_envelope(body: bytes) -> Envelope:
@@ -126,18 +126,36 @@ def parse_options(query: Mapping[str, Any]) -> Options:
         raise InvalidRequest(f"the query: {strict_json.malformed(error).detail}") from error
 
 
-def split_batch(body: bytes, *, lines: bool) -> list[bytes]:
-    """Cut a batch into its items: a JSON array, or one item per line.
+def split_batch(body: bytes, limit: int, *, lines: bool) -> list[bytes]:
+    """Cut a batch into its items: a JSON array, or one item per line. Empty lines are passed over, but counted.
 
     Raises:
         InvalidRequest: it is not an array. A line that is not JSON is the affair of that item.
+        TooLarge: it has more items than the limit; the rest of it was not cut.
     """
-    if lines:
-        return [line for line in body.split(b"\n") if line.strip()]
+    items = body.split(b"\n", limit) if lines else _elements(body, limit)
+    if len(items) > limit and items[limit].strip():
+        raise TooLarge(f"the batch has more than {limit} items", limit=limit)
+    return [item for item in items if item.strip()]
+
+
+def _elements(body: bytes, limit: int) -> list[bytes]:
+    """Cut a JSON array; at most one element over the limit is given."""
     try:
-        return [bytes(raw) for raw in _raws.decode(body)]
+        elements = msgspec.structs.astuple(_array_decoder(limit + 1).decode(body))
     except _UNREADABLE as error:
         raise strict_json.malformed(error) from error
+    return [bytes(element) for element in elements if element is not None]
+
+
+@cache
+def _array_decoder(length: int) -> msgspec.json.Decoder[msgspec.Struct]:
+    """Give a decoder that builds the first elements of an array and steps over the rest.
+
+    A decoder of a list would first build all of them: millions, where each is a single digit.
+    """
+    fields = [(f"element_{at}", msgspec.Raw, None) for at in range(length)]
+    return msgspec.json.Decoder(msgspec.defstruct("FirstElements", fields, array_like=True))
 
 
 def _parse(body: bytes, decoder: msgspec.json.Decoder[EnvelopeT]) -> EnvelopeT:

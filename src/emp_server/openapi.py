@@ -11,12 +11,11 @@ from fastapi.openapi.utils import get_openapi
 from starlette.routing import BaseRoute
 
 from emp_core.errors import EmpError
-from emp_server import documents
+from emp_server import documents, media
 from emp_server.catalog import KnownType
 from emp_server.envelope import BatchItem, Envelope, Options
 from emp_server.hoisting import COMPONENTS, hoisted
 from emp_server.operations import ALWAYS, OPERATIONS, SUBMIT, SUBMIT_TYPED, Content, Operation
-from emp_server.problems import MEDIA_TYPE
 
 _STRUCTS: Final = (
     documents.JobAnswer,
@@ -104,7 +103,7 @@ def _describe(described: dict[str, Any], operation: Operation) -> None:
             str(status),
             {
                 "description": ", or ".join(f"`{error.problem}`: {error.title}" for error in errors),
-                "content": {MEDIA_TYPE: {"schema": _reference("ProblemAnswer")}},
+                "content": {media.PROBLEM: {"schema": _reference("ProblemAnswer")}},
             },
         )
     if operation.body:
@@ -135,6 +134,6 @@ def _option_parameters(options: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Describe the options of a typed submission, which are in its query; `backoff` is a JSON object there."""
     parameters = []
     for name, schema in options["properties"].items():
-        where = {"content": {"application/json": {"schema": schema}}} if name == "backoff" else {"schema": dict(schema)}
+        where = {"content": {media.JSON: {"schema": schema}}} if name == "backoff" else {"schema": dict(schema)}
         parameters.append({"name": name, "in": "query", **where})
     return parameters

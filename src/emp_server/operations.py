@@ -12,12 +12,9 @@ from emp_core import errors
 from emp_core.errors import EmpError
 from emp_server import documents as d
 from emp_server.envelope import BatchItem, Envelope
+from emp_server.media import EVENT_STREAM, HTML, JSON, JSON_LINES, JSON_SCHEMA
 
 Struct = type[msgspec.Struct]
-JSON: Final = "application/json"
-JSON_LINES: Final = "application/jsonl"
-EVENTS: Final = "text/event-stream"
-HTML: Final = "text/html"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +44,7 @@ _SUBMIT: Final = (
     errors.UnknownJobType,
     errors.InvalidPayload,
     errors.IdempotencyKeyReused,
+    errors.StateConflict,
     errors.WaitingLineFull,
     errors.StoreFull,
 )
@@ -98,7 +96,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
         (errors.JobNotFound, errors.StateConflict),
     ),
     "get_log": Operation({200: ("The log", Content(JSON_LINES))}, (errors.JobNotFound,)),
-    "job_events": Operation({200: ("The events", Content(EVENTS))}, (errors.JobNotFound,)),
+    "job_events": Operation({200: ("The events", Content(EVENT_STREAM))}, (errors.JobNotFound,)),
     "cancel_job": Operation(
         {200: ("Cancelled", _JOB), 202: ("Its worker has been asked", _JOB)},
         (*_BODY, errors.JobNotFound, errors.StateConflict),
@@ -108,7 +106,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "revive_job": Operation({200: ("Pending again", _JOB)}, (errors.JobNotFound, errors.StateConflict)),
     "list_job_types": Operation({200: ("The job types", Content(schema=d.JobTypesAnswer))}),
     "get_job_type": Operation({200: ("The job type", _TYPE)}, (errors.UnknownJobType,)),
-    "get_schema": Operation({200: ("The schema", Content("application/schema+json"))}, (errors.UnknownJobType,)),
+    "get_schema": Operation({200: ("The schema", Content(JSON_SCHEMA))}, (errors.UnknownJobType,)),
     "validate_payload": Operation(
         {204: ("It fits", None)}, (*_BODY, errors.UnknownJobType, errors.InvalidPayload), (_ANY,)
     ),
@@ -118,7 +116,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "get_worker": Operation({200: ("The worker", Content(schema=d.WorkerAnswer))}, (errors.WorkerNotFound,)),
     "drain_worker": Operation({202: ("It has been asked", Content(schema=d.WorkerAnswer))}, (errors.WorkerNotFound,)),
     "get_stats": Operation({200: ("The counts", Content(schema=d.StatsAnswer))}),
-    "all_events": Operation({200: ("The events", Content(EVENTS))}),
+    "all_events": Operation({200: ("The events", Content(EVENT_STREAM))}),
     "livez": Operation({200: ("It lives", Content(schema=d.HealthAnswer))}),
     "readyz": Operation({200: ("It is ready", Content(schema=d.HealthAnswer))}),
     "openapi": Operation({200: ("This document", _ANY)}),

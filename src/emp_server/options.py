@@ -14,6 +14,7 @@ from emp_core.jobs import LONGEST_DELAY, MAX_ATTEMPTS_DEFAULT, Announcement, Bac
 from emp_server.envelope import BackoffOption, Moment, Options
 
 SHORTEST: Final = timedelta(milliseconds=1)
+_LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def make_submission(
@@ -74,7 +75,8 @@ def _run_at(wanted: Options) -> datetime | None:
     # The server's clock only bounds the wish; when the job is due is decided by the store's.
     if moment > datetime.now(tz=UTC) + LONGEST_DELAY:
         raise InvalidRequest(f"run_at is more than {LONGEST_DELAY.days} days away", pointer="/run_at")
-    return moment.astimezone(UTC)
+    # Every past moment means now; in the first hours of the year 1 some have no form in UTC.
+    return max(moment, _LONG_AGO).astimezone(UTC)
 
 
 def _duration(
@@ -99,13 +101,13 @@ def _backoff(wanted: BackoffOption | None, default: Mapping[str, Any] | None) ->
     given = default or {}
     asked = wanted or BackoffOption()
     plain = Backoff()
-    factor = asked.factor if asked.factor is not None else float(given.get("factor", plain.factor))
-    jitter = asked.jitter if asked.jitter is not None else float(given.get("jitter", plain.jitter))
+    base = _duration("backoff.base", asked.base, given.get("base"), shortest=timedelta(0))
+    cap = _duration("backoff.cap", asked.cap, given.get("cap"), shortest=timedelta(0))
     return Backoff(
-        base=_duration("backoff.base", asked.base, given.get("base"), shortest=timedelta(0)) or plain.base,
-        factor=factor,
-        cap=_duration("backoff.cap", asked.cap, given.get("cap"), shortest=timedelta(0)) or plain.cap,
-        jitter=jitter,
+        base=plain.base if base is None else base,
+        factor=asked.factor if asked.factor is not None else float(given.get("factor", plain.factor)),
+        cap=plain.cap if cap is None else cap,
+        jitter=asked.jitter if asked.jitter is not None else float(given.get("jitter", plain.jitter)),
     )
 
 

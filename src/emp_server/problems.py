@@ -11,13 +11,15 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Match, Route
+from starlette.routing import Match, Mount, Route
 from starlette.types import Scope
 
 from emp_core.errors import EmpError, InternalError, InvalidRequest, MethodNotAllowed, NotAllowed, NotFound
+from emp_server import media
 from emp_server.strict_json import shortened
 
-MEDIA_TYPE: Final = "application/problem+json"
+STATIC_METHODS: Final = frozenset({"GET", "HEAD"})
+"""What can be done with a file that is served as it is."""
 REQUEST_ID: Final = "emp.request_id"
 """The member of an ASGI scope under which the door keeps the request's id."""
 
@@ -51,7 +53,7 @@ def problem_answer(error: EmpError, scope: Scope) -> Response:
     if isinstance(error, MethodNotAllowed):
         headers["Allow"] = ", ".join(allowed_methods(scope))
     return Response(
-        msgspec.json.encode(document), status_code=document["status"], headers=headers, media_type=MEDIA_TYPE
+        msgspec.json.encode(document), status_code=document["status"], headers=headers, media_type=media.PROBLEM
     )
 
 
@@ -61,6 +63,8 @@ def allowed_methods(scope: Scope) -> list[str]:
     for route in scope["app"].routes:
         if isinstance(route, Route) and route.matches(scope)[0] is not Match.NONE:
             methods |= route.methods or set()
+        if isinstance(route, Mount) and scope["path"].startswith(f"{route.path}/"):
+            methods |= STATIC_METHODS
     return sorted(methods)
 
 

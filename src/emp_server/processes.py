@@ -45,7 +45,7 @@ class Processes:
                 self._running.remove(process)
                 process.join()
                 if not self._stopping:
-                    _log.warning("server process ended", pid=process.pid, exit_code=process.exitcode)
+                    _log.warning("server_process_ended", pid=process.pid, exit_code=process.exitcode)
                     time.sleep(RESTART_PAUSE)
                     self._start()
 

@@ -57,7 +57,7 @@ def say_where(settings: ServerSettings, listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     _log.info(
-        "server starts",
+        "server_starts",
         url=f"http://{shown}:{port}",
         store=redacted(settings.redis_url),
         namespace=settings.namespace,

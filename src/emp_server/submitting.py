@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import assert_never
 
 from starlette.responses import Response
 from starlette.types import Receive
 
-from emp_core.errors import EmpError, IdempotencyKeyReused, InternalError, WaitingLineFull
+from emp_core.errors import (
+    EmpError,
+    IdempotencyKeyReused,
+    InternalError,
+    JobNotFound,
+    StateConflict,
+    StoreError,
+    WaitingLineFull,
+)
 from emp_core.jobs import FINAL_STATES, WAITING_STATES, Idempotency, Job, JobDetails, JobState, Submission
 from emp_core.store import Submitted, SubmitWord
+from emp_server import media
 from emp_server.answers import details_json, job_path
 from emp_server.catalog import KnownType
 from emp_server.delivery import Wait
 from emp_server.envelope import Options
 from emp_server.options import make_submission
 from emp_server.parts import Parts
+from emp_server.turns import apart
 from emp_server.waiting import read_details, wait_for_end
 
 NO_WORKER = "no_worker"
 
 
-def checked_submission(
+async def checked_submission(
     parts: Parts, known: KnownType, payload: bytes, wanted: Options, idempotency: Idempotency | None
 ) -> Submission:
     """Give a submission that may be stored.
@@ -36,7 +46,7 @@ def checked_submission(
     limit = parts.settings.payload_limit_bytes
     submission = make_submission(known.newest, payload, wanted, idempotency, limit_bytes=limit)
     if known.check is not None:
-        known.check(payload)
+        await apart(known.check, payload)
     return submission
 
 
@@ -60,8 +70,14 @@ def warnings_for(known: KnownType) -> Sequence[str]:
     return () if known.workers_online else (NO_WORKER,)
 
 
-def _new_job(submission: Submission, state: JobState, created_at: datetime) -> JobDetails:
-    """Give a job as it was stored just now, without another round trip; by now a worker may have it."""
+def _new_job(submission: Submission, submitted: Submitted) -> JobDetails | None:
+    """Give a job as it was stored just now, without another round trip; by now a worker may have it.
+
+    None where the submission repeats another: then the first job is stored, and may have gone far.
+    """
+    state, created_at = submitted.state, submitted.created_at
+    if submitted.word is not SubmitWord.OK or state not in WAITING_STATES or created_at is None:
+        return None
     due = submission.run_at or created_at + (submission.delay or timedelta(0))
     job = Job(
         job_id=submission.job_id,
@@ -82,23 +98,42 @@ async def submit_one(parts: Parts, submission: Submission, known: KnownType, wai
     """Store a job and answer with it: 202, or 200 if the client waits and it ended in time.
 
     Raises:
-        EmpError: it was not stored.
+        EmpError: it was not stored; or it repeats a submission whose job cannot be shown now, or not any more.
     """
     [submitted] = await parts.store.jobs.submit([submission])
     refusal = refusal_of(submitted, submission.job_type)
     if refusal is not None:
         raise refusal
-    job_id = submitted.job_id
-    if wait.seconds:
-        details = await wait_for_end(parts.store, parts.updates, job_id, wait.seconds, receive)
-    elif submitted.word is SubmitWord.OK and submitted.state in WAITING_STATES and submitted.created_at is not None:
-        details = _new_job(submission, submitted.state, submitted.created_at)
-    else:
-        details = await read_details(parts.store, job_id)
+    new = _new_job(submission, submitted)
+    details = new if new is not None and not wait.seconds else await _follow(parts, submitted, new, wait, receive)
     ended = bool(wait.seconds) and details.job.state in FINAL_STATES
     return Response(
         details_json(details, () if ended else warnings_for(known)),
         status_code=200 if ended else 202,
-        headers={"Location": job_path(job_id), **wait.headers},
-        media_type="application/json",
+        headers={"Location": job_path(submitted.job_id), **wait.headers},
+        media_type=media.JSON,
     )
+
+
+async def _follow(
+    parts: Parts, submitted: Submitted, new: JobDetails | None, wait: Wait, receive: Receive
+) -> JobDetails:
+    """Read the job of a submission, after its end if the client waits.
+
+    Raises:
+        StateConflict: the submission repeats one whose job is not kept any more.
+        StoreError: it repeats one whose job cannot be read now.
+    """
+    try:
+        if wait.seconds:
+            return await wait_for_end(parts.store, parts.updates, submitted.job_id, wait.seconds, receive)
+        return await read_details(parts.store, submitted.job_id)
+    except (StoreError, JobNotFound) as error:
+        # A new job is stored, whatever became of the wait: no answer may read as if it were not.
+        if new is not None:
+            return new
+        if isinstance(error, StoreError):
+            raise
+        raise StateConflict(
+            "the first job of this idempotency key has gone: its retention is over; use a new key"
+        ) from error

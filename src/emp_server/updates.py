@@ -12,6 +12,7 @@ from typing import assert_never
 from emp_core.ids import JobId
 from emp_core.messages import JobAvailableMessage, JobUpdateMessage, WorkerStatusMessage
 from emp_core.store import Feed, Gap
+from emp_server.lasting import lasting
 
 Update = JobUpdateMessage | WorkerStatusMessage
 
@@ -122,7 +123,7 @@ class Updates:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Follow the store while the body runs."""
-        following = asyncio.create_task(self._follow())
+        following = asyncio.create_task(lasting("updates", self._follow))
         try:
             yield
         finally:

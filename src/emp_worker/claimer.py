@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 import structlog
@@ -16,6 +16,7 @@ from emp_worker.flusher import Flusher
 from emp_worker.slots import Slots
 
 _PAUSE_FIRST, _PAUSE_LAST = 0.1, 1.0
+_HANG_UP_AGAIN = 0.05
 
 _log = structlog.get_logger("emp.worker")
 
@@ -25,7 +26,9 @@ class Claimer:
 
     Args:
         begin: what to do with a claimed job.
+        versions: of the plugin that serves each job type, kept with the attempts.
         wanted: called when the worker's own bell rang: a cancel or a drain waits at the store.
+        is_fresh: tells whether the lease is still surely ours.
 
     `is_asking` says that a claim's answer is outstanding, `is_answered` that the last one came.
     """
@@ -37,14 +40,18 @@ class Claimer:
         slots: Slots,
         flusher: Flusher,
         begin: Callable[[ClaimedJob], None],
+        versions: Mapping[str, str],
         wanted: Callable[[], None],
+        is_fresh: Callable[[], bool],
     ) -> None:
         self._store = store
         self._worker_id = worker_id
         self._slots = slots
         self._flusher = flusher
         self._begin = begin
+        self._versions = versions
         self._wanted = wanted
+        self._is_fresh = is_fresh
         self._number = 0
         self._stopped = asyncio.Event()
         self._bell: asyncio.Task[Ring | None] | None = None
@@ -75,18 +82,25 @@ class Claimer:
     async def step(self) -> None:
         """Claim if there may be jobs for free slots, else wait for a reason to."""
         self._slots.changed.clear()
-        rooms = {} if self._flusher.is_backlogged else self._slots.rooms()
+        rooms = self._rooms()
         # Types that had no room at the last claim were not asked for, so nothing is known of their lines.
         if rooms and (self._left_behind or not self._asked.issuperset(rooms)):
             await self._claim(rooms)
         else:
             await self._wait(frozenset(rooms))
 
+    def _rooms(self) -> dict[str, int]:
+        """Give the room of each type that jobs may be claimed for now.
+
+        There is none while outcomes pile up, nor under a lease that may be over: what is claimed could not be begun.
+        """
+        return self._slots.rooms() if self._is_fresh() and not self._flusher.is_backlogged else {}
+
     async def _claim(self, rooms: dict[str, int]) -> None:
         # The number rises only with an answer: asked for again, a claim whose answer was lost gives the same jobs.
         self.is_asking = True
         claim = await self._store.jobs.claim(
-            self._worker_id, self._number + 1, rooms, self._slots.free(), self._slots.pools()
+            self._worker_id, self._number + 1, rooms, self._slots.free(), self._slots.pools(), self._versions
         )
         self._number += 1
         self.is_asking = False
@@ -131,7 +145,7 @@ class Claimer:
             self._left_behind = True
         elif ring.job_type is None:
             self._wanted()
-        elif ring.job_type in self._slots.rooms():
+        elif ring.job_type in self._rooms():
             self._left_behind = True
         else:
             await self._store.jobs.ring(ring.job_type)
@@ -148,7 +162,10 @@ class Claimer:
 
     async def _hang_up(self) -> None:
         if self._bell is not None:
-            self._bell.cancel()
+            # Once is not enough: redis-py may swallow a cancellation while it connects.
+            while not self._bell.done():
+                self._bell.cancel()
+                await asyncio.wait({self._bell}, timeout=_HANG_UP_AGAIN)
             # Whatever it ends with is of no use: who hangs up claims, or stops.
             await asyncio.gather(self._bell, return_exceptions=True)
             self._bell = None

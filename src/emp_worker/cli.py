@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 @click.option("--processes", type=int, help="Worker processes (1).")
 @click.option("--name", help="What people call this worker.")
 @click.option("--grace", type=float, help="Seconds that running jobs get at shutdown (30).")
+@click.option("--max-jobs", type=int, help="A process that took so many jobs makes room for a fresh one.")
+@click.option("--max-age", type=float, help="A process of so many seconds makes room for a fresh one.")
 @click.option("--health-port", type=int, help="Loopback port for /livez and /readyz.")
 @click.option("--strict", is_flag=True, default=None, help="A plugin that fails to load ends the worker.")
 def worker(**flags: Any) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 from emp_core.ids import JobId, WorkerId
 from emp_worker.failures import JobCancelled
 from emp_worker.joblog import job_logger
+from emp_worker.patience import CALLED_OFF, Patience
 
 PROGRESS_MESSAGE_LIMIT: Final = 256
 
@@ -29,7 +30,8 @@ class Reporter(Protocol):
 class JobContext:
     """One attempt, as its handler sees it.
 
-    `deadline` (UTC) is when its time limit ends it; `resources` is the value of the job type's lifespan.
+    `deadline` (UTC) is when its time limit ends it; `resources` is the value of the job type's lifespan;
+    `patience` is for the worker.
     """
 
     job_id: JobId
@@ -41,6 +43,7 @@ class JobContext:
     deadline: datetime | None
     reporter: Reporter = field(repr=False)
     resources: Any = field(default=None, repr=False)
+    patience: Patience = field(default=CALLED_OFF, init=False, repr=False)
     _cancelled: bool = field(default=False, init=False)
     _log: logging.Logger | None = field(default=None, init=False, repr=False)
 
@@ -83,6 +86,7 @@ class JobContext:
         if self._cancelled:
             raise JobCancelled(f"job {self.job_id} was called off")
 
-    def request_cancel(self) -> None:
-        """Ask the handler to stop; the worker calls it."""
+    def request_cancel(self, patience: Patience = CALLED_OFF) -> None:
+        """Ask the handler to stop; the worker calls it. `patience` is what a child process gets then."""
+        self.patience = patience
         self._cancelled = True

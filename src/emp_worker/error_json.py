@@ -1,6 +1,7 @@
 """Write what an attempt raised as the JSON object that is kept with the job.
 
-{"kind": class name, "message": text, "code"?: word, "errors"?: [{"pointer", "message"}], "traceback"?: text}
+{"kind": class name, "message": text, "code"?: word, "errors"?: [{"pointer", "message"}], "traceback"?: text,
+"output"?: [the last lines of a child process that died]}
 
 It is valid UTF-8 JSON whatever the exception is and does: its own code (`__str__`, say) may raise, its text may hold
 what no encoding takes.
@@ -15,7 +16,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-from emp_worker.failures import AttemptFailure, HandlerQuit, JobError, PayloadRefused, ResultRefused
+from emp_worker.failures import (
+    AttemptFailure,
+    ChildDied,
+    ChildNotReady,
+    HandlerQuit,
+    JobError,
+    PayloadRefused,
+    RaisedInChild,
+    ResultRefused,
+)
 
 MESSAGE_LIMIT: Final = 2_000
 CODE_LIMIT: Final = 64
@@ -25,14 +35,16 @@ TRACEBACK_LIMIT: Final = 16 * 1024
 _OURS = str(Path(__file__).parent)
 
 
-def error_json(error: BaseException) -> bytes:
-    """Write an error as a JSON object; never raises."""
+def error_json(error: BaseException, **instead: str) -> bytes:
+    """Write an error as a JSON object, with members that say it better `instead`; never raises."""
     # A lone surrogate has no UTF-8; inside a JSON string a question mark stands for it.
-    return json.dumps(describe(error), ensure_ascii=False).encode("utf-8", "replace")
+    return json.dumps({**describe(error), **instead}, ensure_ascii=False).encode("utf-8", "replace")
 
 
 def describe(error: BaseException) -> dict[str, Any]:
     """Give the members of an error's JSON object; never raises."""
+    if isinstance(error, RaisedInChild):  # described where it was raised
+        return dict(error.described)
     raised = error.__cause__ if isinstance(error, HandlerQuit) and error.__cause__ is not None else error
     members: dict[str, Any] = {
         "kind": _guarded(lambda: type(raised).__name__, "Exception")[:CODE_LIMIT],
@@ -45,6 +57,8 @@ def describe(error: BaseException) -> dict[str, Any]:
             {"pointer": fault.pointer, "message": fault.message[:MESSAGE_LIMIT]}
             for fault in raised.faults[:FAULT_LIMIT]
         ]
+    if isinstance(raised, ChildDied | ChildNotReady) and raised.output:
+        members["output"] = [line[:MESSAGE_LIMIT] for line in raised.output]
     if not isinstance(raised, AttemptFailure):
         members["traceback"] = _tail(_guarded(lambda: _traceback(raised), "(the traceback cannot be read)"))
     return members

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -14,7 +16,7 @@ import structlog
 from pluggy import HookRelay
 
 from emp_core.ids import JobId, WorkerId
-from emp_core.jobs import Cancelled, ClaimedJob, Completed, Failed, Outcome, Reason, Released
+from emp_core.jobs import Cancelled, ClaimedJob, Completed, Failed, Outcome, Reason, Released, TroubleWord
 from emp_worker.context import JobContext
 from emp_worker.error_json import error_json
 from emp_worker.failures import AttemptTimedOut, JobCancelled, JobError
@@ -22,10 +24,17 @@ from emp_worker.flusher import Flusher
 from emp_worker.isolation import Runners
 from emp_worker.jobtypes import JobType
 from emp_worker.lease import Lease
+from emp_worker.loop_watch import job_name
 from emp_worker.outcome import outcome_of
+from emp_worker.patience import CALLED_OFF, OVERDUE
 from emp_worker.plugins import tell
 from emp_worker.slots import Slots
+from emp_worker.troubles import Open, Troubles
 
+STUCK_AFTER = 5.0
+"""Seconds after which a handler that goes on although it was told to end is reported."""
+OVERDUE_AFTER = 2.0
+"""Seconds after its end was due in which a handler that blocks the loop may still let go of it."""
 _log = structlog.get_logger("emp.worker")
 
 
@@ -46,13 +55,16 @@ class _Running:
     job: ClaimedJob
     job_type: JobType
     flusher: Flusher
+    stuck: Callable[[_Running], None]
     context: JobContext = field(init=False)
+    has_stepped: bool = False
     attempt: asyncio.Task[None] = field(init=False)
     ending: Ending | None = None
     is_begun: bool = False
     is_abandoned: bool = False
     timers: list[asyncio.TimerHandle] = field(default_factory=list)
     heard_at: float = 0.0
+    due_at: float | None = None
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
 
     def progress(self, fraction: float | None, message: str | None) -> None:
@@ -76,9 +88,10 @@ class _Running:
         """Ask the handler to stop; the first reason counts."""
         if self.ending is None:
             self.ending = why
-            self.context.request_cancel()
-            if self.is_begun:  # cancelled before its first step, it would never give its slot back
+            self.context.request_cancel(CALLED_OFF if why is Ending.CANCEL else OVERDUE)
+            if self.has_stepped:  # cancelled before its first step, it would never give its slot back
                 self.attempt.cancel()
+            self.timers.append(self.loop.call_later(STUCK_AFTER, self.stuck, self))
 
 
 class Executor:
@@ -92,6 +105,7 @@ class Executor:
         flusher: Flusher,
         lease: Callable[[], Lease],
         hooks: HookRelay,
+        troubles: Troubles,
     ) -> None:
         self._types = types
         self._runners = runners
@@ -99,6 +113,7 @@ class Executor:
         self._flusher = flusher
         self._lease = lease
         self._hooks = hooks
+        self._troubles = troubles
         self._worker_id: WorkerId = lease().worker_id
         self._running: dict[JobId, _Running] = {}
         self.idle = asyncio.Event()
@@ -111,12 +126,12 @@ class Executor:
 
     def begin(self, job: ClaimedJob) -> None:
         """Take a claimed job's slot and begin its attempt."""
-        running = _Running(job, self._types[job.job_type], self._flusher)
+        running = _Running(job, self._types[job.job_type], self._flusher, self._stuck)
         running.context = _context(job, running, self._worker_id)
         self._slots.take(job.job_type)
         self.idle.clear()
         self._running[job.job_id] = running
-        running.attempt = asyncio.create_task(self._perform(running), name=f"job {job.job_id}")
+        running.attempt = asyncio.create_task(self._perform(running), name=job_name(job.job_id, job.job_type))
 
     async def _perform(self, running: _Running) -> None:
         job = running.job
@@ -127,6 +142,7 @@ class Executor:
         finally:
             for timer in running.timers:
                 timer.cancel()
+            self._end_troubles(running)
             del self._running[job.job_id]
             self._slots.give_back(job.job_type)
             if not self._running:
@@ -140,20 +156,55 @@ class Executor:
         job, job_type = running.job, running.job_type
         if running.context.cancelled:
             return _ended_early(running)
-        if not self._lease().is_fresh():
-            # After a freeze others may have taken the job over: it must not begin here.
-            _log.warning("claim_dropped", job_id=job.job_id, job_type=job.job_type)
-            return Released(job.job_id, job.token)
-        running.is_begun = True
-        self._flusher.started(job.job_id, job.token)
-        _arm(running)
+        running.has_stepped = True
         try:
-            result = await self._runners.run(job_type, job.payload, running.context)
+            # A job that has lost its worker may be the culprit: it gets a process of its own to take down.
+            async with self._runners.place(job_type, alone=job.losses > 0) as place:
+                if not self._lease().is_fresh():
+                    # After a freeze others may have taken the job over: it must not begin here.
+                    _log.warning("claim_dropped", job_id=job.job_id, job_type=job.job_type)
+                    return Released(job.job_id, job.token)
+                running.is_begun = True
+                self._flusher.started(job.job_id, job.token)
+                _arm(running)
+                result = await place.run(job_type, job.payload, running.context)
         except (Exception, JobCancelled) as error:  # noqa: BLE001 - whatever a handler raises is its attempt's error
             return _ended_early(running) if running.ending else outcome_of(error, job, job_type, random.random())  # noqa: S311 - spreads retries
         if running.ending in {None, Ending.CANCEL, Ending.SHUTDOWN}:
             return Completed(job.job_id, job.token, result)
         return _ended_early(running)
+
+    def _stuck(self, running: _Running) -> None:
+        """Report a handler that goes on although it was told to end. Its slot stays taken: it does run."""
+        job, why = running.job, running.ending
+        trouble = Open(job.job_id, job.job_type, TroubleWord.IGNORES_END, time.monotonic() - STUCK_AFTER)
+        _log.warning("handler_stuck", job_id=job.job_id, job_type=job.job_type, told=why and why.value)
+        running.context.log.warning(trouble.told())
+        self._troubles.begin(trouble)
+
+    def _end_troubles(self, running: _Running) -> None:
+        """Forget what was wrong with an attempt; its log may be written to for the last time."""
+        self._troubles.end(running.job.job_id, TroubleWord.IGNORES_END)
+        blocked = self._troubles.end(running.job.job_id, TroubleWord.BLOCKS_LOOP)
+        if blocked is not None:
+            self.tell(blocked)
+
+    def tell(self, trouble: Open) -> None:
+        """Say a trouble in the log of its job, if that still runs."""
+        if (running := self._running.get(trouble.job_id)) is not None:
+            running.context.log.warning(trouble.told())
+
+    def called_off(self, job_ids: Sequence[JobId]) -> None:
+        """Note that jobs should end now. Any thread: the loop, which cancels them, may be blocked by one of them."""
+        for job_id in job_ids:
+            if (running := self._running.get(job_id)) is not None:
+                running.due_at = min(running.due_at or math.inf, time.monotonic())
+
+    def is_overdue(self, job_id: JobId) -> bool:
+        """Tell whether a job goes on although its end has been due for a while. Any thread."""
+        running = self._running.get(job_id)
+        due_at = None if running is None else running.due_at
+        return due_at is not None and time.monotonic() > due_at + OVERDUE_AFTER
 
     def cancel(self, job_id: JobId) -> None:
         """End an attempt because somebody called its job off; one that is not here has ended already."""
@@ -176,7 +227,6 @@ class Executor:
 
 
 def _context(job: ClaimedJob, running: _Running, worker_id: WorkerId) -> JobContext:
-    limit = job.timeout or running.job_type.timeout
     return JobContext(
         job_id=job.job_id,
         job_type=job.job_type,
@@ -184,7 +234,7 @@ def _context(job: ClaimedJob, running: _Running, worker_id: WorkerId) -> JobCont
         max_attempts=job.max_attempts,
         priority=job.priority,
         worker_id=worker_id,
-        deadline=None if limit is None else datetime.now(UTC) + limit,
+        deadline=None,  # counted from the handler's start
         reporter=running,
     )
 
@@ -193,6 +243,8 @@ def _arm(running: _Running) -> None:
     """Set the timers of the attempt's limits; those of the submission win over the type's."""
     limit = running.job.timeout or running.job_type.timeout
     if limit is not None:
+        running.context.deadline = datetime.now(UTC) + limit
+        running.due_at = time.monotonic() + limit.total_seconds()
         running.timers.append(running.loop.call_later(limit.total_seconds(), running.end, Ending.TIMEOUT))
     silence = running.job.progress_timeout or running.job_type.progress_timeout
     if silence is not None:

@@ -7,7 +7,11 @@ AttemptFailure      an EmpError: the worker ends or refuses the attempt
 |-- ResultRefused   the handler's result is not what its annotation says
 |-- ResultTooLarge  the result is over its limit
 |-- AttemptTimedOut a time limit of the attempt is over
-`-- HandlerQuit     the handler raised what would end a process or a loop
+|-- HandlerQuit     the handler raised what would end a process or a loop
+|-- ChildNotReady   no child process can take the attempt
+`-- ChildDied       the child process ended under the handler
+    `-- ChildGone   it was gone before the attempt began there
+RaisedInChild       a JobError: what a handler raised in a child process
 Anything else that a handler raises is an error of its own.
 
 InvalidJobType      an EmpError: a plugin declares a job type wrongly
@@ -16,8 +20,9 @@ InvalidJobType      an EmpError: a plugin declares a job type wrongly
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 
 from emp_core.errors import EmpError, PayloadFault
 from emp_core.jobs import LONGEST_DELAY
@@ -100,3 +105,33 @@ class AttemptTimedOut(AttemptFailure):
 
 class HandlerQuit(AttemptFailure):
     """The handler raised what would end a process or a loop (SystemExit, say); the cause is what it raised."""
+
+
+class ChildNotReady(AttemptFailure):
+    """No child process can take the attempt; `output` holds what it printed last. Look at the worker's log."""
+
+    def __init__(self, detail: str, *, output: Sequence[str] = ()) -> None:
+        super().__init__(detail)
+        self.output = tuple(output)
+
+
+class ChildDied(AttemptFailure):
+    """The child process ended under the handler; `output` holds what was printed and logged last. Mend the handler."""
+
+    def __init__(self, detail: str, *, output: Sequence[str] = ()) -> None:
+        super().__init__(detail)
+        self.output = tuple(output)
+
+
+class ChildGone(ChildDied):
+    """The child process was gone before it took up the attempt, so another one may."""
+
+
+class RaisedInChild(JobError):
+    """What a handler raised in a child process; `described` is its JSON object, written there."""
+
+    def __init__(
+        self, message: str, described: Mapping[str, Any], *, retryable: bool, retry_after: float | None
+    ) -> None:
+        super().__init__(message, retryable=retryable, retry_after=retry_after)
+        self.described = described

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from emp_core.errors import StoreFull, StoreUnavailable
+from emp_core.errors import EmpError, InternalError, StoreFull
 from emp_core.ids import JobId, WorkerId
 from emp_core.jobs import Completed, Failed, Outcome, Report, Retry, Started
 from emp_core.store import Reply, Store
@@ -110,7 +110,10 @@ class Flusher:
             self._dirty.set()
 
     def settle(self, outcome: Outcome) -> None:
-        """Take how an attempt ended; it is written before anything else of this job is."""
+        """Take how an attempt ended; it is written before anything else of this job is.
+
+        An outcome of the attempt before can only be there if the store has it: else nobody could have claimed the job.
+        """
         self._outcomes[outcome.job_id] = outcome
         self._bytes += _size(outcome)
         self._dirty.set()
@@ -123,7 +126,7 @@ class Flusher:
             try:
                 await self.step()
                 pause = _PAUSE_FIRST
-            except StoreUnavailable as error:
+            except EmpError as error:
                 _log.warning("flush_failed", error=error.detail, outcomes=len(self._outcomes), again_in_seconds=pause)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _PAUSE_LAST)
@@ -132,7 +135,7 @@ class Flusher:
         self.written.set()
 
     async def step(self) -> None:
-        """Write what is there. Raises StoreUnavailable if the store is away; nothing is lost then."""
+        """Write what is there. Raises StoreError if the store is away or full; nothing is lost then."""
         self._dirty.clear()
         batch = self._gather()
         jobs = self._store.jobs
@@ -172,22 +175,28 @@ class Flusher:
         """Write reports and give those that are done with; a full store costs log lines and progress, not outcomes."""
         try:
             await self._store.jobs.report(self._worker_id, reports)
-        except StoreFull as error:
+        except (StoreFull, InternalError) as error:
             _log.warning("reports_dropped", error=error.detail, jobs=len(reports))
         return reports
 
     async def _settle(self, outcomes: list[Outcome]) -> list[Reply]:
+        """Write outcomes; one that the store cannot take because a record is damaged does not hold up the others."""
         try:
             return await self._store.jobs.settle(self._worker_id, outcomes)
-        except StoreFull as error:
-            # Outcomes may go over the memory limit, so this is a full disk: it is waited for like a store that is away.
-            raise StoreUnavailable(error.detail) from error
+        except InternalError as error:
+            if len(outcomes) > 1:
+                return [word for outcome in outcomes for word in await self._settle([outcome])]
+            _log.error("outcome_not_stored", job_id=outcomes[0].job_id, error=error.detail)
+            return [Reply.NOT_FOUND]
 
     def _settled(self, outcome: Outcome, word: Reply) -> None:
+        """Forget an attempt that is stored. Its job may be back already: what the next attempt says is not touched."""
         job_id = outcome.job_id
-        del self._outcomes[job_id]
-        self._said.pop(job_id, None)
-        self._starts.pop(job_id, None)
+        if self._outcomes.get(job_id) is outcome:
+            del self._outcomes[job_id]
+        for said in (self._said, self._starts):
+            if job_id in said and said[job_id].token == outcome.token:
+                del said[job_id]
         self._bytes -= _size(outcome)
         name = type(outcome).__name__.lower()
         if word is not Reply.OK:

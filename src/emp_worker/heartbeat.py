@@ -9,6 +9,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -16,49 +17,42 @@ import structlog
 
 from emp_core.errors import EmpError
 from emp_core.ids import WorkerId, new_worker_id
-from emp_core.jobs import Announcement
+from emp_core.jobs import Announcement, Trouble
 from emp_core.store import LeaseWord, LeaveWord, Renewed, Store, open_store
 from emp_worker.lease import Lease, boot_time
 
 RETRY_EVERY = 0.5
 """Seconds between two tries to renew while the store does not answer."""
+BEAT_EVERY = 0.25
 ANNOUNCE_EVERY = timedelta(days=1).total_seconds()
 LEAVE_WITHIN = 3.0
 
 _log = structlog.get_logger("emp.worker")
 
 
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """How the worker does: how late its loop was lately (seconds), which jobs misbehave, and whether it drains."""
+
+    loop_lag: float = 0.0
+    troubles: tuple[Trouble, ...] = ()
+    draining: bool = False
+
+
 class Listener(Protocol):
     """Who hears of the lease. Called in the heartbeat's thread."""
+
+    def beat(self) -> None:
+        """Hear that the thread lives, several times a second."""
+
+    def condition(self) -> Condition:
+        """Say how the worker does; asked before each renewal."""
 
     def lease_given(self, lease: Lease) -> None:
         """Hear of a registration: at the start, and after every loss under a new id."""
 
     def lease_renewed(self, lease: Lease, renewed: Renewed) -> None:
         """Hear of a renewal, and what the store answered to it."""
-
-
-class LoopLag:
-    """Measures how late an event loop is: the time from asking it to do something until it does."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._asked_at: float | None = None
-        self._last = 0.0
-
-    def measure(self) -> float:
-        """Ask the loop once more and give the last lag in seconds; an unanswered question counts as it ages."""
-        asked_at = self._asked_at
-        if asked_at is not None:
-            return max(self._last, time.monotonic() - asked_at)
-        last, self._last = self._last, 0.0
-        self._asked_at = time.monotonic()
-        self._loop.call_soon_threadsafe(self._answered, self._asked_at)
-        return last
-
-    def _answered(self, asked_at: float) -> None:
-        self._last = time.monotonic() - asked_at
-        self._asked_at = None
 
 
 class Heartbeat:
@@ -77,12 +71,11 @@ class Heartbeat:
         self._info = info
         self._announcements = announcements
         self._listener = listener
-        self._lag = LoopLag(asyncio.get_running_loop())
         self._loop = asyncio.new_event_loop()
         self._poked = asyncio.Event()
         self._leaving: str | None = None
         self._epoch = ""
-        self._announced_at = 0.0
+        self._announce_from = 0.0
         self._thread = threading.Thread(target=self._in_thread, name="emp-heartbeat", daemon=True)
 
     def start(self) -> None:
@@ -105,6 +98,18 @@ class Heartbeat:
             runner.run(self._run())
 
     async def _run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            beats = group.create_task(self._beat())
+            await self._keep_lease()
+            beats.cancel()
+
+    async def _beat(self) -> None:
+        """Show, beside the calls of the store and however long they take, that this thread gets its turn."""
+        while True:
+            self._listener.beat()
+            await asyncio.sleep(BEAT_EVERY)
+
+    async def _keep_lease(self) -> None:
         async with open_store(self._redis_url, self._namespace) as store:
             lease: Lease | None = None
             while self._leaving is None:
@@ -113,6 +118,7 @@ class Heartbeat:
                 try:
                     lease = await (self._register(store) if lease is None else self._renew(store, lease))
                     pause = 0.0 if lease is None else lease.length.total_seconds() / 3
+                    await self._announce(store)
                 except EmpError as error:
                     _log.warning("lease_not_renewed", error=error.detail, again_in_seconds=pause)
                 if self._leaving is None and pause:
@@ -129,7 +135,7 @@ class Heartbeat:
         if self._epoch and registered.epoch != self._epoch:
             _log.warning("store_came_back_empty", epoch=registered.epoch, epoch_before=self._epoch)
         self._epoch = registered.epoch
-        await self._announce(store)
+        self._announce_from = 0.0
         lease = Lease(worker_id, sent_at, registered.lease)
         self._listener.lease_given(lease)
         return lease
@@ -137,19 +143,26 @@ class Heartbeat:
     async def _renew(self, store: Store, lease: Lease) -> Lease | None:
         """Renew the lease; None if it was lost."""
         sent_at = boot_time()
-        renewed = await store.workers.renew(lease.worker_id, self._lag.measure())
+        condition = self._listener.condition()
+        renewed = await store.workers.renew(
+            lease.worker_id, condition.loop_lag, condition.troubles, draining=condition.draining
+        )
         if renewed.word is not LeaseWord.OK:
             _log.warning("lease_lost", worker_id=lease.worker_id)
             return None
-        if time.monotonic() - self._announced_at > ANNOUNCE_EVERY:
-            await self._announce(store)
         confirmed = Lease(lease.worker_id, sent_at, lease.length)
         self._listener.lease_renewed(confirmed, renewed)
         return confirmed
 
     async def _announce(self, store: Store) -> None:
-        await store.types.announce(self._announcements)
-        self._announced_at = time.monotonic()
+        """Make the job types known, after a registration and once a day; a store that refuses costs no lease."""
+        if time.monotonic() < self._announce_from:
+            return
+        try:
+            await store.types.announce(self._announcements)
+            self._announce_from = time.monotonic() + ANNOUNCE_EVERY
+        except EmpError as error:
+            _log.warning("job_types_not_announced", error=error.detail)
 
     async def _leave(self, store: Store, worker_id: WorkerId, reason: str) -> None:
         try:

@@ -33,6 +33,7 @@ Lifespan = Callable[[], AbstractContextManager[Any] | AbstractAsyncContextManage
 Seconds = float | timedelta
 
 _FACTOR_LIMIT: Final = 100.0
+_MEMORY_LEAST: Final = 64 * 1024 * 1024
 
 
 class Isolation(StrEnum):
@@ -40,14 +41,16 @@ class Isolation(StrEnum):
 
     ASYNC = "async"
     THREAD = "thread"
+    PROCESS = "process"
 
 
 @dataclass(frozen=True, slots=True, init=False, eq=False)
 class JobType:
     """A kind of work: `JobType("text.wordcount", count, timeout=30)`.
 
-    The handler is `(payload)` or `(payload, job)`; `async def` runs on the worker's loop, `def` in a thread. The
-    payload's pydantic model and the result's type come from its annotations unless given. Times are seconds or
+    The handler is `(payload)` or `(payload, job)`; `async def` runs on the worker's loop, `def` in a thread, and either
+    with `isolation="process"` in a child process that can be killed; `memory_limit` (bytes) bounds that.
+    The payload's pydantic model and the result's type come from its annotations unless given. Times are seconds or
     timedeltas: `timeout` ends an attempt, `progress_timeout` ends one that shows no sign of life, `expires_in` bounds
     the wait for the first claim, `retention` is how long a final job is kept. `concurrency` is the most that run at
     once in one worker. `lifespan` makes a context manager (sync, entered in a thread, or async), entered once per
@@ -71,7 +74,9 @@ class JobType:
     max_attempts: int
     backoff: Backoff | None
     isolation: Isolation
+    is_async: bool
     concurrency: int | None
+    memory_limit: int | None
     payload_limit: int
     retention: timedelta | None
     lifespan: Lifespan | None
@@ -121,8 +126,10 @@ class JobType:
                 "expires_in": _duration("expires_in", expires_in),
                 "max_attempts": _count("max_attempts", max_attempts, MAX_ATTEMPTS_LIMIT),
                 "backoff": _backoff(backoff),
-                "isolation": _isolation(isolation, signature, memory_limit),
+                "isolation": _isolation(isolation, signature),
+                "is_async": signature.is_async,
                 "concurrency": None if concurrency is None else _count("concurrency", concurrency, 10_000),
+                "memory_limit": _memory_limit(memory_limit, isolation),
                 "payload_limit": _count(
                     "payload_limit", PAYLOAD_LIMIT if payload_limit is None else payload_limit, PAYLOAD_LIMIT
                 ),
@@ -148,6 +155,7 @@ class JobType:
             "payload_limit": self.payload_limit,
             "isolation": self.isolation.value,
             "concurrency": self.concurrency,
+            "memory_limit": self.memory_limit,
         }
         if self.backoff is not None:
             options["backoff"] = {
@@ -223,16 +231,27 @@ def _backoff(backoff: Backoff | None) -> Backoff | None:
     return backoff
 
 
-def _isolation(wish: str | None, signature: Signature, memory_limit: int | None) -> Isolation:
+def _isolation(wish: str | None, signature: Signature) -> Isolation:
     natural = Isolation.ASYNC if signature.is_async else Isolation.THREAD
-    if wish == "process" or memory_limit is not None:
-        raise ValueError("isolation='process' and memory_limit come with a later release; leave them out until then")
+    if wish == Isolation.PROCESS:
+        return Isolation.PROCESS
     if wish is not None and wish not in tuple(Isolation):
         raise ValueError(f"isolation is {wish!r}; give one of {', '.join(Isolation)}")
     if wish is not None and wish != natural:
         kind, remedy = ("async def", "def") if signature.is_async else ("def", "async def")
         raise ValueError(f"isolation={wish!r} does not fit an `{kind}` handler; leave it out, or write `{remedy}`")
     return natural
+
+
+def _memory_limit(limit: int | None, isolation: str | None) -> int | None:
+    if limit is None:
+        return None
+    if isolation != Isolation.PROCESS:
+        raise ValueError("memory_limit bounds a child process; give isolation='process' too")
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < _MEMORY_LEAST:
+        least = f"{_MEMORY_LEAST} bytes (64 MiB): Python and the plugins are in it"
+        raise ValueError(f"memory_limit is {limit!r}; give a whole number of at least {least}")
+    return limit
 
 
 def _lifespan(lifespan: Lifespan | None) -> Lifespan | None:

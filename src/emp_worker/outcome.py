@@ -7,11 +7,21 @@ from typing import Final
 
 from emp_core.jobs import Backoff, Cancelled, ClaimedJob, Failed, Outcome, Reason, Released, Retry
 from emp_worker.error_json import error_json
-from emp_worker.failures import AttemptTimedOut, JobCancelled, JobError, PayloadRefused, ResultRefused, ResultTooLarge
+from emp_worker.failures import (
+    AttemptTimedOut,
+    ChildDied,
+    JobCancelled,
+    JobError,
+    PayloadRefused,
+    ResultRefused,
+    ResultTooLarge,
+)
 from emp_worker.jobtypes import JobType
 
 REFUSALS_LIMIT: Final = 10
 REFUSAL_DELAY: Final = timedelta(seconds=5)
+STARTS_UNTIL_POISONED: Final = 3
+"""After so many starts a job that has lost its worker and then kills a child of its own is not tried again."""
 
 
 def outcome_of(error: BaseException, job: ClaimedJob, job_type: JobType, unit: float) -> Outcome:
@@ -27,6 +37,8 @@ def outcome_of(error: BaseException, job: ClaimedJob, job_type: JobType, unit: f
             return Cancelled(job.job_id, job.token)
         case AttemptTimedOut():
             return _again_or_failed(error, job, job_type, unit, Reason.TIMEOUT)
+        case ChildDied() if job.losses and STARTS_UNTIL_POISONED <= job.attempt < job.max_attempts:
+            return Failed(job.job_id, job.token, Reason.POISONED, error_json(error))
         case JobError() if not error.retryable:
             return Failed(job.job_id, job.token, Reason.ERROR, error_json(error))
         case _:

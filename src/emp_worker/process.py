@@ -7,13 +7,14 @@ the worker drains. What the supervisor should know goes as JSON lines to the des
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
 import sys
 import threading
 from collections.abc import Mapping
-from typing import Any
+from typing import IO, Any
 
 import structlog
 
@@ -22,6 +23,7 @@ from emp_core.errors import SettingsError
 from emp_worker.plugins import Plugins, load_plugins
 from emp_worker.settings import WorkerSettings
 from emp_worker.supervisor import CANNOT_START
+from emp_worker.watchdog import Watchdog
 from emp_worker.worker import Worker, served_types
 
 _log = structlog.get_logger("emp.worker")
@@ -29,22 +31,38 @@ _log = structlog.get_logger("emp.worker")
 
 def main() -> None:
     """Run a worker until it is told to stop, and end the process."""
-    given = json.loads(sys.stdin.readline())
+    orders = _take_orders()
+    given = json.loads(orders.readline())
     settings = WorkerSettings.model_validate(given["settings"])
     logs.configure(settings)
     plugins = load_plugins(only=settings.plugins, disabled=settings.plugins_disabled, prefer=settings.plugins_prefer)
     try:
         check(settings, plugins)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            is_stuck = runner.run(_work(settings, plugins, int(given["report_to"])))
+            is_stuck = runner.run(_work(settings, plugins, int(given["report_to"]), orders))
+            if is_stuck:
+                # A handler that ignores its end would hold up the loop's end, or the interpreter's, for ever.
+                _flush()
+                os._exit(0)
     except SettingsError as error:
         _log.error("cannot_start", error=error.detail)
         sys.exit(CANNOT_START)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    if is_stuck:
-        # A handler's thread that ignores its end would hold the interpreter's exit up for ever.
-        os._exit(0)
+    _flush()
+
+
+def _take_orders() -> IO[str]:
+    """Take standard input away from handlers: they and their children would keep or read what is ours."""
+    orders = os.fdopen(os.dup(0), "r")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return orders
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(ValueError, OSError):  # a handler closed it
+            stream.flush()
 
 
 def check(settings: WorkerSettings, plugins: Plugins) -> None:
@@ -81,7 +99,9 @@ def _loop_factory() -> Any:
     return uvloop.new_event_loop
 
 
-async def _work(settings: WorkerSettings, plugins: Plugins, report_to: int) -> bool:
+async def _work(settings: WorkerSettings, plugins: Plugins, report_to: int, orders: IO[str]) -> bool:
+    # A handler's child that outlives this process must not make it look alive.
+    os.set_inheritable(report_to, False)
     reports = os.fdopen(report_to, "w", buffering=1)
 
     def report(facts: Mapping[str, Any]) -> None:
@@ -90,18 +110,22 @@ async def _work(settings: WorkerSettings, plugins: Plugins, report_to: int) -> b
         except OSError as error:  # the supervisor has gone; the end of standard input stops us
             _log.debug("report_failed", error=str(error))
 
-    worker = Worker(settings, plugins, report)
+    watchdog = Watchdog(report_to, report)
+    worker = Worker(settings, plugins, report, watchdog.feed)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, worker.stop)
-    threading.Thread(target=_watch_supervisor, args=(loop, worker), name="emp-watch", daemon=True).start()
-    await worker.run()
+    threading.Thread(target=_watch_supervisor, args=(loop, worker, orders), name="emp-watch", daemon=True).start()
+    try:
+        await worker.run()
+    finally:
+        watchdog.stop()
     return worker.has_stuck_threads
 
 
-def _watch_supervisor(loop: asyncio.AbstractEventLoop, worker: Worker) -> None:
-    """Wait for the end of standard input."""
-    while sys.stdin.readline():
+def _watch_supervisor(loop: asyncio.AbstractEventLoop, worker: Worker, orders: IO[str]) -> None:
+    """Wait for the end of what was standard input."""
+    while orders.readline():
         pass
     if not loop.is_closed():
         _log.warning("supervisor_gone")

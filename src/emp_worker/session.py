@@ -7,8 +7,9 @@ then the flusher (every outcome is stored).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 
@@ -25,6 +26,7 @@ from emp_worker.jobtypes import JobType
 from emp_worker.lease import Lease
 from emp_worker.slots import Slots
 from emp_worker.strangers import Strangers
+from emp_worker.troubles import Open, Troubles
 
 END_WITHIN = 2.0
 """Seconds that handlers get to end after they were told to; threads that need longer end with the process."""
@@ -63,34 +65,68 @@ async def first_of(*events: asyncio.Event, patience: float | None = None) -> Non
             wait.cancel()
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a worker process has whatever its lease; `poke` makes the heartbeat renew at once."""
+
+    store: Store
+    types: Mapping[str, JobType]
+    versions: Mapping[str, str]
+    runners: Runners
+    slots: Slots
+    hooks: HookRelay
+    troubles: Troubles
+    poke: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What a worker is told: make room for a successor, drain, and be quick about it. Each is set once."""
+
+    retire: asyncio.Event = field(default_factory=asyncio.Event)
+    drain: asyncio.Event = field(default_factory=asyncio.Event)
+    hurry: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether no more jobs are to be claimed."""
+        return self.retire.is_set() or self.drain.is_set()
+
+
 class Session:
-    """Claims, performs and settles jobs under one lease.
+    """Claims, performs and settles jobs under one lease; `lost` is set from outside when the lease is."""
 
-    `lost` is set from outside when the lease is; `poke` makes the heartbeat renew at once.
-    """
-
-    def __init__(
-        self,
-        store: Store,
-        types: Mapping[str, JobType],
-        runners: Runners,
-        slots: Slots,
-        lease: Lease,
-        hooks: HookRelay,
-        poke: Callable[[], None],
-    ) -> None:
+    def __init__(self, parts: Parts, lease: Lease) -> None:
+        store, slots, worker_id = parts.store, parts.slots, lease.worker_id
         self.lease = lease
         self.lost = asyncio.Event()
-        self._flusher = Flusher(store, lease.worker_id)
-        self._executor = Executor(types, runners, slots, self._flusher, lambda: self.lease, hooks)
-        self._claimer = Claimer(store, lease.worker_id, slots, self._flusher, self._executor.begin, poke)
-        self._strangers = Strangers(store, lease.worker_id, self._known, self._flusher.settle)
+        self._flusher = Flusher(store, worker_id)
+        self._executor = Executor(
+            parts.types, parts.runners, slots, self._flusher, lambda: self.lease, parts.hooks, parts.troubles
+        )
+        self._slots = slots
+        self._claimer = Claimer(
+            store,
+            worker_id,
+            slots,
+            self._flusher,
+            self._executor.begin,
+            parts.versions,
+            parts.poke,
+            self._is_fresh,
+        )
+        self._strangers = Strangers(store, worker_id, self._known, self._flusher.settle)
 
-    async def run(self, stop: asyncio.Event, hurry: asyncio.Event, grace: timedelta) -> None:
-        """Work until the lease is lost or `stop` is set; `hurry` ends the grace that running jobs get then."""
+    async def run(self, orders: Orders, grace: timedelta) -> None:
+        """Work until the lease is lost or a stop is ordered; running jobs get `grace` to end then."""
+        hurry = orders.hurry
         async with running(self._flusher), running(self._strangers):
             async with running(self._claimer):
-                await first_of(self.lost, stop)
+                await first_of(self.lost, orders.retire, orders.drain)
+            if not self.lost.is_set() and not orders.drain.is_set():
+                # The successor works already, so nothing presses: a job that may begin only once would be lost here.
+                _log.info("retiring", running=len(self._executor.running))
+                await first_of(self._executor.idle, self.lost, orders.drain)
             if not self.lost.is_set():
                 _log.info("draining", running=len(self._executor.running), grace_seconds=grace.total_seconds())
                 await first_of(self._executor.idle, hurry, self.lost, patience=grace.total_seconds())
@@ -107,14 +143,30 @@ class Session:
     def renewed(self, lease: Lease, answer: Renewed) -> None:
         """Take a renewal: it confirms the lease, repeats cancel requests, and says how many jobs we should hold."""
         self.lease = lease
+        self._slots.changed.set()  # a lease that had become stale kept the claimer from claiming
         for job_id in answer.asked:
             self._executor.cancel(job_id)
         self._strangers.counted(answer.held)
+
+    def tell(self, trouble: Open) -> None:
+        """Say a trouble in the log of its job."""
+        self._executor.tell(trouble)
+
+    def called_off(self, job_ids: Sequence[JobId]) -> None:
+        """Note that jobs should end now. Any thread."""
+        self._executor.called_off(job_ids)
+
+    def is_overdue(self, job_id: JobId) -> bool:
+        """Tell whether a job goes on although its end has been due for a while. Any thread."""
+        return self._executor.is_overdue(job_id)
 
     @property
     def is_claiming(self) -> bool:
         """Whether the claimer is getting answers from the store."""
         return self._claimer.is_answered
+
+    def _is_fresh(self) -> bool:
+        return self.lease.is_fresh()
 
     def _known(self) -> frozenset[JobId] | None:
         """The jobs that this worker holds as far as it knows; None while a claim's answer is outstanding."""

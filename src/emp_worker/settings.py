@@ -48,6 +48,21 @@ class WorkerSettings(PluginSettings):
     threads: int | None = Field(
         default=None, ge=1, le=1000, description="the most blocking handlers at once; default: cores + 4, at most 32"
     )
+    children: int | None = Field(
+        default=None,
+        ge=1,
+        le=256,
+        description="the most child processes with handlers, and the most for jobs that must be alone; default: cores",
+    )
+    child_max_jobs: int = Field(default=1000, ge=1, description="a child process is replaced after so many jobs")
+    child_max_age: Seconds = Field(
+        default=timedelta(hours=1), gt=timedelta(0), description="a child process is replaced at this age, in seconds"
+    )
+    child_max_growth: int = Field(
+        default=512 * 1024 * 1024,
+        ge=1024 * 1024,
+        description="a child process is replaced when it has grown by so many bytes since its first job",
+    )
     processes: int = Field(default=1, ge=1, le=256, description="worker processes under the supervisor")
     grace: Seconds = Field(
         default=timedelta(seconds=30), ge=timedelta(0), description="time that running jobs get at shutdown, in seconds"

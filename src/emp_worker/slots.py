@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Mapping
 
@@ -13,15 +14,18 @@ from emp_worker.jobtypes import Isolation, JobType
 class Slots:
     """Counts the slots that are taken. Types of one isolation share its pool; a type may have a limit of its own.
 
-    `changed` is set when a slot becomes free; who waits for it clears it.
+    `changed` is set when a slot becomes free; who waits for it clears it. With `most`, no slot is free any more after
+    so many jobs, and `used_up` is set.
     """
 
-    def __init__(self, types: Mapping[str, JobType], sizes: Mapping[Isolation, int]) -> None:
+    def __init__(self, types: Mapping[str, JobType], sizes: Mapping[Isolation, int], most: int | None = None) -> None:
         self._types = types
         self._sizes = sizes
         self._taken_of_pool: Counter[Isolation] = Counter()
         self._taken_of_type: Counter[str] = Counter()
+        self._left = math.inf if most is None else most
         self.changed = asyncio.Event()
+        self.used_up = asyncio.Event()
 
     @property
     def total(self) -> int:
@@ -40,6 +44,7 @@ class Slots:
             room = self._sizes[job_type.isolation] - self._taken_of_pool[job_type.isolation]
             if job_type.concurrency is not None:
                 room = min(room, job_type.concurrency - self._taken_of_type[name])
+            room = int(min(room, self._left))
             if room > 0:
                 rooms[name] = room
         return rooms
@@ -51,12 +56,15 @@ class Slots:
 
     def free(self) -> int:
         """Give how many jobs may still be taken, of all types together."""
-        return sum(max(0, size - self._taken_of_pool[kind]) for kind, size in self._sizes.items())
+        return int(min(self._left, sum(max(0, size - self._taken_of_pool[kind]) for kind, size in self._sizes.items())))
 
     def take(self, job_type: str) -> None:
         """Take a slot for a job of this type."""
         self._taken_of_pool[self._types[job_type].isolation] += 1
         self._taken_of_type[job_type] += 1
+        self._left -= 1
+        if self._left == 0:
+            self.used_up.set()
 
     def give_back(self, job_type: str) -> None:
         """Free a job's slot."""

@@ -90,6 +90,8 @@ async def run_job_async(
 ) -> JobRun:
     """Perform one attempt of a job: lifespan, handler, time limit, result, outcome, as a worker does it.
 
+    A handler of `isolation="process"` runs in this process, where the test can reach it, and without its memory limit.
+
     `payload` is a mapping, a model, or JSON text. `cancel_at` calls the job off as soon as its progress reaches this
     fraction.
     """

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import socket
+import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -19,14 +21,18 @@ import structlog
 from emp_core.janitor import Janitor
 from emp_core.jobs import WorkerInfo
 from emp_core.store import Renewed, Store, open_store
-from emp_worker.heartbeat import Heartbeat
+from emp_worker.heartbeat import Condition, Heartbeat
 from emp_worker.isolation import Runners
+from emp_worker.isolation.frames import Start
+from emp_worker.isolation.process import Children, Wear
 from emp_worker.jobtypes import Isolation
 from emp_worker.lease import Lease
+from emp_worker.loop_watch import LoopWatch
 from emp_worker.plugins import LoadedType, Plugins, tell
-from emp_worker.session import Session, first_of, running
+from emp_worker.session import Orders, Parts, Session, first_of, running
 from emp_worker.settings import WorkerSettings
 from emp_worker.slots import Slots
+from emp_worker.troubles import Open, Troubles
 
 _log = structlog.get_logger("emp.worker")
 
@@ -40,30 +46,59 @@ def served_types(plugins: Plugins, patterns: tuple[str, ...]) -> dict[str, Loade
     }
 
 
+def _children(settings: WorkerSettings, *, alone: int) -> Children:
+    """Make the child processes; each loads the plugins by itself, as this process has done."""
+    start = Start(
+        sys_path=tuple(sys.path),
+        only=settings.plugins,
+        disabled=settings.plugins_disabled,
+        prefer=settings.plugins_prefer,
+        log_level=settings.log_level,
+    )
+    wear = Wear(settings.child_max_jobs, settings.child_max_age, settings.child_max_growth)
+    return Children(start, wear, alone)
+
+
 class Worker:
     """One worker process.
 
     `report` takes what the supervisor should know (a mapping for JSON), from any thread: the worker's id when it has a
-    lease, and a sign of life with every renewal.
+    lease, a sign of life with every renewal, that it drains or makes room, or that it has to be killed and why.
+    `beat` is called several times a second by a thread that only the interpreter lock can stop.
     """
 
-    def __init__(self, settings: WorkerSettings, plugins: Plugins, report: Callable[[Mapping[str, Any]], None]) -> None:
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        plugins: Plugins,
+        report: Callable[[Mapping[str, Any]], None],
+        beat: Callable[[], None] = lambda: None,
+    ) -> None:
         self._settings = settings
         self._plugins = plugins
         self._report = report
+        self._also_beats = beat
         self._served = served_types(plugins, settings.types)
         self._types = {name: loaded.job_type for name, loaded in self._served.items()}
         threads = settings.threads or min(32, (os.cpu_count() or 1) + 4)
-        sizes = {Isolation.ASYNC: settings.concurrency, Isolation.THREAD: min(settings.concurrency, threads)}
-        self._slots = Slots(self._types, sizes)
-        self._runners = Runners(sizes[Isolation.THREAD], plugins.hooks)
+        children = settings.children or os.cpu_count() or 1
+        sizes = {
+            Isolation.ASYNC: settings.concurrency,
+            Isolation.THREAD: min(settings.concurrency, threads),
+            Isolation.PROCESS: min(settings.concurrency, children),
+        }
+        self._slots = Slots(self._types, sizes, settings.max_jobs)
+        self._runners = Runners(sizes[Isolation.THREAD], plugins.hooks, _children(settings, alone=children))
         self._loop = asyncio.get_running_loop()
         self._started_at = datetime.now(UTC)
         self._lease: Lease | None = None
         self._session: Session | None = None
         self._has_new_lease = asyncio.Event()
-        self._stop = asyncio.Event()
-        self._hurry = asyncio.Event()
+        self._orders = Orders()
+        announcements = [loaded.announcement() for loaded in self._served.values()]
+        self._heartbeat = Heartbeat(settings.redis_url, settings.namespace, self._facts(), announcements, self)
+        self._troubles = Troubles(self._heartbeat.poke)
+        self._watch = LoopWatch(self._troubles, self._tell)
 
     @property
     def has_stuck_threads(self) -> bool:
@@ -73,38 +108,72 @@ class Worker:
     async def run(self) -> None:
         """Work until stopped; every outcome is stored and the lease is given back then."""
         settings = self._settings
-        announcements = [loaded.announcement() for loaded in self._served.values()]
         async with open_store(settings.redis_url, settings.namespace) as store, self._runners:
-            heartbeat = Heartbeat(settings.redis_url, settings.namespace, self._facts(), announcements, self)
-            heartbeat.start()
+            self._heartbeat.start()
+            retiring = asyncio.create_task(self._retire_in_time())
             try:
                 async with running(Janitor(store)):
-                    await self._serve(store, heartbeat)
+                    await self._serve(store)
             finally:
-                await heartbeat.stop("stopped")
+                retiring.cancel()
+                await self._heartbeat.stop("stopped")
 
-    async def _serve(self, store: Store, heartbeat: Heartbeat) -> None:
-        hooks = self._plugins.hooks
+    async def _serve(self, store: Store) -> None:
+        hooks, orders = self._plugins.hooks, self._orders
+        versions = {name: loaded.version for name, loaded in self._served.items()}
+        parts = Parts(
+            store, self._types, versions, self._runners, self._slots, hooks, self._troubles, self._heartbeat.poke
+        )
         was_started = False
-        while not self._stop.is_set():
-            await first_of(self._has_new_lease, self._stop)
-            if self._stop.is_set() or self._lease is None:
+        while not orders.is_stopping:
+            await first_of(self._has_new_lease, orders.retire, orders.drain)
+            if orders.is_stopping or self._lease is None:
                 break
             self._has_new_lease.clear()
             if not was_started:
                 was_started = True
                 _log.info("worker_started", worker_id=self._lease.worker_id, job_types=sorted(self._types))
                 tell(hooks.emp_worker_started, worker=self._worker_info(self._lease))
-            self._session = Session(store, self._types, self._runners, self._slots, self._lease, hooks, heartbeat.poke)
-            await self._session.run(self._stop, self._hurry, self._settings.grace)
+            self._session = Session(parts, self._lease)
+            await self._session.run(orders, self._settings.grace)
         if self._lease is not None and was_started:
             tell(hooks.emp_worker_stopping, worker=self._worker_info(self._lease))
 
     def stop(self) -> None:
         """Drain: claim nothing more and finish within the grace. Called again, the grace is over at once."""
-        if self._stop.is_set():
-            self._hurry.set()
-        self._stop.set()
+        if self._orders.drain.is_set():
+            self._orders.hurry.set()
+        self._orders.drain.set()
+        self._report({"draining": True})
+        self._heartbeat.poke()
+
+    async def _retire_in_time(self) -> None:
+        """Make room for a fresh process when this one has taken its jobs or reached its age."""
+        age = self._settings.max_age
+        # Up to a tenth earlier, so that processes that started together do not all go at once.
+        patience = None if age is None else age.total_seconds() * random.uniform(0.9, 1.0)  # noqa: S311 - only spreads
+        await first_of(self._slots.used_up, patience=patience)
+        _log.info("worker_retires", why="max_jobs" if self._slots.used_up.is_set() else "max_age")
+        self._orders.retire.set()
+        self._report({"retiring": True})
+        self._heartbeat.poke()
+
+    def beat(self) -> None:
+        """Look after the loop, from the heartbeat's thread."""
+        self._also_beats()
+        self._watch.look()
+        blocked = self._watch.blocked
+        if blocked is not None and self._session is not None and self._session.is_overdue(blocked.job_id):
+            # Nothing on the loop can end it, and all its neighbours stand still.
+            self._report({"kill": f"job {blocked.job_id} ({blocked.job_type}) blocked the event loop beyond its end"})
+
+    def condition(self) -> Condition:
+        """Say how this worker does, from the heartbeat's thread."""
+        return Condition(self._watch.lag(), self._troubles.now(), self._orders.is_stopping)
+
+    def _tell(self, trouble: Open) -> None:
+        if self._session is not None:
+            self._session.tell(trouble)
 
     def lease_given(self, lease: Lease) -> None:
         """Take a new lease, from the heartbeat's thread."""
@@ -118,6 +187,7 @@ class Worker:
         """
         if self._session is not None and self._session.lease.worker_id == lease.worker_id:
             self._session.lease = lease
+            self._session.called_off(renewed.asked)
         self._loop.call_soon_threadsafe(self._renewed, lease, renewed)
 
     def _given(self, lease: Lease) -> None:
@@ -132,7 +202,7 @@ class Worker:
         self._session.renewed(lease, renewed)
         if self._session.is_claiming:
             self._report({"alive": True})
-        if renewed.draining and not self._stop.is_set():
+        if renewed.draining and not self._orders.is_stopping:
             _log.info("drain_asked", worker_id=lease.worker_id)
             self.stop()
 
@@ -154,7 +224,7 @@ class Worker:
         facts, now = self._facts(), datetime.now(UTC)
         return WorkerInfo(
             worker_id=lease.worker_id,
-            status="draining" if self._stop.is_set() else "idle",
+            status="draining" if self._orders.is_stopping else "idle",
             started_at=self._started_at,
             renewed_at=now,
             lease_until=now + lease.length,

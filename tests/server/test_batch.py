@@ -92,8 +92,10 @@ async def test_a_thousand_items_pass_and_one_more_does_not(client, store):
         (b"[" * 100_000 + b"]" * 100_000, "application/json", 400),
         (b"[]", "text/plain", 415),
         (b" " * (33 * 1024 * 1024), "application/json", 413),
+        (b"[" + b"0," * (15 * 1024 * 1024) + b"0]", "application/json", 413),
+        (b"0\n" * (15 * 1024 * 1024), "application/jsonl", 413),
     ],
-    ids=["object", "cut off", "nan", "deep", "text", "large"],
+    ids=["object", "cut off", "nan", "deep", "text", "large", "many", "many lines"],
 )
 async def test_what_is_no_batch_is_refused_as_a_whole(client, store, body, kind, status):
     answer = await post(client, body, kind)

@@ -121,7 +121,7 @@ def test_a_process_that_dies_is_started_again(start_process, options):
 
     os.kill(victim, signal.SIGKILL)
 
-    process.wait_for("server process ended")
+    process.wait_for("server_process_ended")
     wait_until(lambda: len([line for line in process.left_running().values() if "spawn_main" in line]) == 2)
     assert is_ready(url)
 

@@ -138,7 +138,7 @@ async def test_a_preflight_is_not_answered_with_permission(client, server):
 
     answer = await client.options("/v1/jobs", headers=headers)
 
-    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, POST")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD, POST")
     assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
@@ -168,9 +168,9 @@ async def test_an_unexpected_fault_is_a_problem_without_a_traceback(client, stor
     assert answer.json()["request_id"] == "find-me"
     assert "secret" not in answer.text
     assert "Traceback" not in answer.text
-    [line] = [line for line in logged if line["event"] == "request failed"]
+    [line] = [line for line in logged if line["event"] == "request_failed"]
     assert (line["request_id"], line["log_level"], line["exc_info"]) == ("find-me", "error", True)
 
 
 async def _first(logged):
-    return [line for line in logged if line["event"] == "request failed"]
+    return [line for line in logged if line["event"] == "request_failed"]

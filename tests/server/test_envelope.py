@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emp_core.errors import InvalidRequest
+from emp_core.errors import InvalidRequest, TooLarge
 from emp_server.envelope import parse_batch_item, parse_envelope, parse_options, parse_payload, split_batch
 from emp_server.strict_json import DEPTH_LIMIT
 
@@ -198,10 +199,35 @@ def test_a_wrong_option_in_a_query_is_refused(query):
 
 
 def test_a_batch_is_an_array_or_lines():
-    assert split_batch(b'[{"a":1}, 2 ]', lines=False) == [b'{"a":1}', b"2"]
-    assert split_batch(b'{"a":1}\n\n2\r\n', lines=True) == [b'{"a":1}', b"2\r"]
+    assert split_batch(b'[{"a":1}, 2 ]', 2, lines=False) == [b'{"a":1}', b"2"]
+    assert split_batch(b'{"a":1}\n\n2\r\n', 3, lines=True) == [b'{"a":1}', b"2\r"]
+
+
+@pytest.mark.parametrize(("body", "lines"), [(b"[1, 2, 3]", False), (b"1\n2\n3", True), (b"1\n\n3\n", True)])
+def test_a_batch_over_the_limit_is_refused(body, lines):
+    split_batch(body, 3, lines=lines)
+
+    with pytest.raises(TooLarge) as refused:
+        split_batch(body, 2, lines=lines)
+
+    assert refused.value.limit == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "lines"), [(b"[" + b"0," * 500_000 + b"0]", False), (b"0\n" * 500_000, True)], ids=["array", "lines"]
+)
+def test_a_batch_over_the_limit_is_not_cut_to_its_end(body, lines):
+    tracemalloc.start()
+    try:
+        with pytest.raises(TooLarge):
+            split_batch(body, 1000, lines=lines)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert most < 3 * len(body)
 
 
 def test_a_batch_that_is_no_array_is_refused():
     with pytest.raises(InvalidRequest, match="Expected `array`"):
-        split_batch(b"{}", lines=False)
+        split_batch(b"{}", 2, lines=False)

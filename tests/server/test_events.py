@@ -10,6 +10,7 @@ from datetime import timedelta
 import httpx2
 import msgspec
 import pytest
+from redis.asyncio import Redis
 
 from support.waiting import wait_until_async
 
@@ -96,6 +97,19 @@ async def test_the_stream_of_a_job_that_has_ended_shows_it_and_ends(client, work
         seen = await events.rest()
 
     assert [(name, data["state"]) for name, _, data in seen] == [("job", "completed")]
+
+
+async def test_the_stream_of_a_job_that_is_not_kept_any_more_just_ends(settings, store):
+    quick = settings.model_copy(update={"stream_keep_alive": timedelta(milliseconds=50)})
+    with running(quick) as server:
+        client = httpx2.AsyncClient(base_url=server.url, trust_env=False)
+        async with client, stream(client, f"/v1/jobs/{await submit(client)}/events") as events:
+            _, _, job = await events.event()
+            async with Redis.from_url(settings.redis_url) as admin:
+                keys = [key async for key in admin.scan_iter(f"*{settings.namespace}*:job:{job['id']}")]
+                await admin.delete(*keys)
+
+            assert await events.rest() == []
 
 
 async def test_a_stream_says_how_soon_to_come_back(client):

@@ -103,6 +103,27 @@ async def test_a_stream_outlives_an_outage_of_the_store(own_store, served):
     assert any('"state":"cancelled"' in line for line in rest)
 
 
+async def test_a_submission_that_was_stored_is_answered_as_such_though_the_store_goes_away_during_the_wait(
+    own_store, served
+):
+    server, client = served
+    body = {"job_type": "any.thing", "payload": 1, "priority": 3}
+    submitting = asyncio.create_task(client.post("/v1/jobs?wait=20", json=body))
+    await wait_until_async(lambda: _is(server.listeners == 1))
+
+    own_store.kill()
+
+    answer = await submitting
+    assert (answer.status_code, answer.json()["state"], answer.json()["priority"]) == (202, "pending", 3)
+    own_store.start()
+    await wait_until_async(lambda: _ready(client))
+    assert (await client.get(answer.headers["location"])).json()["id"] == answer.json()["id"]
+
+
+async def _is(fact):
+    return fact
+
+
 async def test_a_server_starts_while_its_store_is_away(tmp_path):
     own = EmbeddedStore(tmp_path / "data", port=0)
     with own:

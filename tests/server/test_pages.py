@@ -91,6 +91,12 @@ async def test_the_style_sheet_is_served(client):
     assert (answer.status_code, answer.headers["content-type"]) == (200, "text/css; charset=utf-8")
 
 
+async def test_a_wrong_method_on_a_static_file_is_answered_with_the_right_ones(client):
+    answer = await client.post("/ui/style.css")
+
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD")
+
+
 @pytest.mark.parametrize("path", ["/ui/../settings.py", "/ui/%2e%2e/settings.py", "/ui/nope", "/ui/"])
 async def test_nothing_but_the_static_files_is_served(client, path):
     assert (await client.get(path)).status_code == 404

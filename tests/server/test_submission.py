@@ -50,6 +50,25 @@ async def test_a_job_for_later_is_scheduled(client):
     assert job["scheduled_at"] > job["created_at"]
 
 
+@pytest.mark.parametrize(
+    "run_at", ["0001-01-01T00:00:00+14:00", "0001-01-01T00:00:00Z", "1969-12-31T23:59:59Z", -1, "2000-01-01T00:00:00Z"]
+)
+async def test_a_past_moment_means_now(client, run_at):
+    in_body = await client.post("/v1/jobs", json={"job_type": "any.thing", "payload": 1, "run_at": run_at})
+    in_query = await client.post("/v1/job-types/any.thing/jobs", params={"run_at": run_at}, json=1)
+
+    assert [(answer.status_code, answer.json().get("state")) for answer in (in_body, in_query)] == [
+        (202, "pending")
+    ] * 2
+
+
+@pytest.mark.parametrize("run_at", ["9999-12-31T23:59:59-14:00", "0000-01-01T00:00:00Z", -1e18, "-1e18"])
+async def test_an_absurd_moment_is_refused(client, run_at):
+    answer = await client.post("/v1/jobs", json={"job_type": "any.thing", "payload": 1, "run_at": run_at})
+
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (400, "/run_at")
+
+
 async def test_a_known_type_that_nobody_serves_is_accepted_with_a_warning(client):
     answer = await client.post("/v1/jobs", json={"job_type": "any.thing", "payload": 1})
 
@@ -183,6 +202,24 @@ async def test_a_repeat_with_the_same_key_and_body_is_the_first_job(client, stor
     assert [bare.status_code, quoted.status_code] == [202, 202]
     assert quoted.json()["id"] == bare.json()["id"]
     assert await stored_jobs(store) == 1
+
+
+@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/jobs?wait=5"])
+async def test_a_repeat_whose_first_job_has_gone_is_told_to_use_a_new_key(client, store, path):
+    body = b'{"job_type":"any.thing","payload":1,"retention":0}'
+    first = (await raw(client, body, **{"idempotency-key": "k"})).json()["urls"]["self"]
+    await client.post(f"{first}/cancel")
+    await wait_until_async(lambda: _is_gone(client, first))
+
+    answer = await raw(client, body, path, **{"idempotency-key": "k"})
+
+    assert (answer.status_code, answer.json()["type"]) == (409, "urn:emp:problem:state-conflict")
+    assert "use a new key" in answer.json()["detail"]
+    assert await stored_jobs(store) == 1
+
+
+async def _is_gone(client, path):
+    return (await client.get(path)).status_code == 404
 
 
 async def test_a_key_used_for_another_body_is_refused(client, store):

@@ -199,9 +199,18 @@ def test_a_rule_out_of_bounds_is_refused(field: str, value: Any):
         JobType("text.wordcount", count, **{field: value})
 
 
-@pytest.mark.parametrize("field", [{"isolation": "process"}, {"memory_limit": 1024}])
-def test_process_isolation_is_refused_as_something_to_come(field: dict[str, Any]):
-    with pytest.raises(InvalidJobType, match="later release"):
+@pytest.mark.parametrize("handler", [count, count_in_thread])
+def test_either_kind_of_handler_may_ask_for_a_process(handler: Callable[..., Any]):
+    job_type = JobType("text.wordcount", handler, isolation="process", memory_limit=256 * 1024 * 1024)
+
+    assert (job_type.isolation, job_type.is_async) == ("process", handler is count)
+    assert job_type.announcement("a", "1").options["memory_limit"] == 256 * 1024 * 1024
+    assert job_type.announcement("a", "1").options["isolation"] == "process"
+
+
+@pytest.mark.parametrize("field", [{"isolation": "process", "memory_limit": 1024}, {"memory_limit": 256 * 1024 * 1024}])
+def test_a_memory_limit_that_cannot_hold_is_refused(field: dict[str, Any]):
+    with pytest.raises(InvalidJobType, match="memory_limit"):
         JobType("text.wordcount", count, **field)
 
 

@@ -11,6 +11,11 @@ from emp_core.cli.output import json_option, note, print_json, print_table
 
 COLUMNS: Final = ("ID", "NAME", "STATUS", "HOST", "PID", "HELD", "SLOTS", "STARTED")
 
+_TROUBLES: Final = {
+    "blocks_loop": "blocks the event loop; the worker's other jobs stand still",
+    "ignores_end": "goes on although it was told to end, and keeps its slot",
+}
+
 
 @click.group(invoke_without_command=True)
 @json_option
@@ -29,6 +34,9 @@ def workers(ctx: click.Context, as_json: bool, url: str | None) -> None:
         COLUMNS,
         ((w.id, w.name, w.status, w.host, w.pid, w.held, w.slots, w.started_at) for w in found),
     )
+    for each in found:
+        for trouble in each.troubles:
+            note(f"{each.id}: job {trouble.job_id} ({trouble.job_type}) {_TROUBLES.get(trouble.what, trouble.what)}")
 
 
 @workers.command()

@@ -73,7 +73,7 @@ class Feed:
                         pause = RECONNECT_FIRST
                         yield event
             except (RedisError, OSError, TimeoutError) as error:
-                _log.warning("feed lost", error=str(error), again_in_seconds=pause)
+                _log.warning("feed_lost", error=str(error), again_in_seconds=pause)
             await asyncio.sleep(pause)
             pause = min(pause * 2, RECONNECT_LAST)
 
@@ -101,4 +101,4 @@ async def _read(subscription: PubSub, channels: int) -> AsyncIterator[Event]:
                 try:
                     yield parse_message(line)
                 except ValidationError as error:
-                    _log.warning("message not read", error=str(error))
+                    _log.warning("message_not_read", error=str(error))

@@ -26,7 +26,8 @@ def milliseconds(duration: timedelta | None) -> str:
 
 def unix_milliseconds(moment: datetime | None) -> str:
     """Write a time for a script; nothing for None."""
-    return "" if moment is None else str((moment - _EPOCH) // timedelta(milliseconds=1))
+    # Rounded up: a job must not start before its time, not even by a part of a millisecond.
+    return "" if moment is None else str(-((_EPOCH - moment) // timedelta(milliseconds=1)))
 
 
 _EPOCH = datetime.fromtimestamp(0, tz=UTC)

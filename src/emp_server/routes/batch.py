@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from typing import Any
 
 import msgspec
 from fastapi import Request, Response
 
-from emp_core.errors import EmpError, RequestError, TooLarge
+from emp_core.errors import EmpError, RequestError
 from emp_core.jobs import Submission
+from emp_server import media
 from emp_server.answers import submitted_answer
-from emp_server.body import JSON, JSON_LINES, media_type, read_body
+from emp_server.body import JSON_BODY, LINES_BODY, media_type, read_body
 from emp_server.catalog import KnownType
 from emp_server.delivery import make_idempotency
 from emp_server.envelope import parse_batch_item, split_batch
 from emp_server.parts import Parts, TheParts
 from emp_server.problems import problem_document
 from emp_server.submitting import checked_submission, refusal_of, warnings_for
+from emp_server.turns import apart, in_turns
 
 _Checked = tuple[Submission, KnownType]
 
@@ -30,29 +33,26 @@ async def submit_batch(request: Request, parts: TheParts) -> Response:
     items that have a key can be sent again safely.
     """
     headers = dict(request.scope["headers"])
-    lines = media_type(headers, JSON | JSON_LINES) in JSON_LINES
+    lines = media_type(headers, JSON_BODY | LINES_BODY) in LINES_BODY
     body = await read_body(headers, request.receive, parts.settings.batch_limit_bytes)
-    items = split_batch(body, lines=lines)
-    limit = parts.settings.batch_limit_items
-    if len(items) > limit:
-        raise TooLarge(f"the batch has {len(items)} items; {limit} are allowed", limit=limit)
-    checked = [await _check(parts, item) for item in items]
+    items = split_batch(body, parts.settings.batch_limit_items, lines=lines)
+    checked = await in_turns(partial(_check, parts), items)
     answers = await _store(parts, checked)
     documents = [
         problem_document(answer, request.scope) if isinstance(answer, EmpError) else answer for answer in answers
     ]
     text = b"".join(msgspec.json.encode(document) + b"\n" for document in documents)
-    return Response(text, media_type="application/jsonl")
+    return Response(text, media_type=media.JSON_LINES)
 
 
 async def _check(parts: Parts, item: bytes) -> _Checked | EmpError:
     """Read one item and check it; its problem is a value here, since the others go on."""
     try:
-        envelope = parse_batch_item(item)
+        envelope = await apart(parse_batch_item, item)
         key = envelope.idempotency_key
         idempotency = None if key is None else make_idempotency(key, hashlib.sha256(item).hexdigest())
         known = await parts.catalog.known(envelope.job_type)
-        return checked_submission(parts, known, bytes(envelope.payload), envelope, idempotency), known
+        return await checked_submission(parts, known, bytes(envelope.payload), envelope, idempotency), known
     except RequestError as error:
         return error
 

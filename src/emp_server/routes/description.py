@@ -7,6 +7,7 @@ import json
 import msgspec
 from fastapi import Request, Response
 
+from emp_server import media
 from emp_server.openapi import openapi_document
 from emp_server.pages import page
 from emp_server.parts import TheParts
@@ -15,7 +16,7 @@ from emp_server.parts import TheParts
 async def openapi(request: Request, parts: TheParts) -> Response:
     """Give the OpenAPI 3.1 document of this moment."""
     document = openapi_document(request.app.routes, await parts.catalog.types())
-    return Response(msgspec.json.encode(document), media_type="application/json")
+    return Response(msgspec.json.encode(document), media_type=media.JSON)
 
 
 async def docs(request: Request, parts: TheParts) -> Response:

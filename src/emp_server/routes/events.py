@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import Query, Response
+from fastapi import Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import StreamingResponse
 
-from emp_core.errors import StoreError
+from emp_core.errors import JobNotFound, StoreError
 from emp_core.ids import JobId
 from emp_core.jobs import FINAL_STATES, JobDetails
 from emp_core.messages import JobUpdateMessage, WorkerStatusMessage
+from emp_server import media
 from emp_server.answers import details_json, entity_tag
 from emp_server.parts import Parts, TheParts
 from emp_server.updates import Signal, Update
@@ -37,19 +38,26 @@ class EventFilter(BaseModel):
     state: str | None = Field(default=None, max_length=32, description="only updates to this state")
 
 
-async def job_events(parts: TheParts, job_id: str) -> Response:
+async def job_events(request: Request, parts: TheParts, job_id: str) -> Response:
     """Stream one job: an event `job` with the job as it is, then an event `job_update` for each change.
 
-    When the job has ended, an event `job` shows it with its result, and the stream ends. Whoever reconnects gets the
-    job as it is then; what happened between may be missed.
+    When the job has ended, an event `job` shows it with its result, and the stream ends; it ends without one where the
+    job is not kept any more. Whoever reconnects gets the job as it is then; what happened between may be missed.
     """
     job = await read_job(parts.store, job_id)
-    return StreamingResponse(_job_stream(parts, job.job_id), media_type="text/event-stream", headers=_HEADERS)
+    return _answer(request, _job_stream(parts, job.job_id))
 
 
-async def all_events(parts: TheParts, asked: Annotated[EventFilter, Query()]) -> Response:
+async def all_events(request: Request, parts: TheParts, asked: Annotated[EventFilter, Query()]) -> Response:
     """Stream every change of all jobs and workers: `job_update`, `worker_status`, and `gap` where some were missed."""
-    return StreamingResponse(_stream_of_all(parts, asked), media_type="text/event-stream", headers=_HEADERS)
+    return _answer(request, _stream_of_all(parts, asked))
+
+
+def _answer(request: Request, events: AsyncIterator[bytes]) -> Response:
+    """Stream events; to HEAD only say what GET would: a stream whose body is left out would never end."""
+    if request.method == "HEAD":
+        return Response(media_type=media.EVENT_STREAM, headers=_HEADERS)
+    return StreamingResponse(events, media_type=media.EVENT_STREAM, headers=_HEADERS)
 
 
 async def _job_stream(parts: Parts, job_id: JobId) -> AsyncIterator[bytes]:
@@ -62,7 +70,10 @@ async def _job_stream(parts: Parts, job_id: JobId) -> AsyncIterator[bytes]:
             if reading:
                 # What was heard before the reading began is in what it reads.
                 listener.forget()
-                details = await _look(parts, job_id)
+                try:
+                    details = await _look(parts, job_id)
+                except JobNotFound:
+                    return
                 if details is not None and entity_tag(details) != shown:
                     shown = entity_tag(details)
                     yield _job_event(details)
@@ -84,7 +95,11 @@ async def _job_stream(parts: Parts, job_id: JobId) -> AsyncIterator[bytes]:
 
 
 async def _look(parts: Parts, job_id: JobId) -> JobDetails | None:
-    """Read the job; None while the store is away: the stream outlives that."""
+    """Read the job; None while the store is away: the stream outlives that.
+
+    Raises:
+        JobNotFound: its retention is over.
+    """
     try:
         return await read_details(parts.store, job_id)
     except StoreError:

@@ -14,15 +14,14 @@ from emp_core.errors import InvalidRequest, JobNotFound, StateConflict
 from emp_core.ids import is_job_id, is_job_type_name
 from emp_core.jobs import FINAL_STATES, TAG_LENGTH, JobState
 from emp_core.store import CancelAsk, CancelWord, JobFilter, ReviveWord
-from emp_server import strict_json
+from emp_server import media, strict_json
 from emp_server.answers import details_json, entity_tag, job_answer
-from emp_server.body import JSON, media_type, read_body
+from emp_server.body import JSON_BODY, media_type, read_body
 from emp_server.delivery import read_wait
 from emp_server.documents import JobPageAnswer
 from emp_server.parts import TheParts
 from emp_server.waiting import known_form, not_found, read_details, read_job, wait_for_end
 
-JSON_TYPE = "application/json"
 WHO = "http"
 """Who cancelled, while nobody has to show an API key."""
 
@@ -78,7 +77,7 @@ async def list_jobs(request: Request, parts: TheParts, asked: Annotated[JobList,
         query = {**asked.model_dump(exclude_none=True), "cursor": page.next_cursor}
         headers["Link"] = f'<{request.url.path}?{urlencode(query)}>; rel="next"'
     answer = JobPageAnswer([job_answer(job) for job in page.jobs], page.next_cursor)
-    return Response(msgspec.json.encode(answer), headers=headers, media_type=JSON_TYPE)
+    return Response(msgspec.json.encode(answer), headers=headers, media_type=media.JSON)
 
 
 async def get_job(request: Request, parts: TheParts, job_id: str, asked: Annotated[WaitQuery, Query()]) -> Response:
@@ -94,7 +93,7 @@ async def get_job(request: Request, parts: TheParts, job_id: str, asked: Annotat
     headers = {"ETag": entity_tag(details), "Cache-Control": "no-cache", **wait.headers}
     if _matches(request.headers.get("if-none-match", ""), headers["ETag"]):
         return Response(status_code=304, headers=headers)
-    return Response(details_json(details), headers=headers, media_type=JSON_TYPE)
+    return Response(details_json(details), headers=headers, media_type=media.JSON)
 
 
 async def get_payload(parts: TheParts, job_id: str) -> Response:
@@ -102,7 +101,7 @@ async def get_payload(parts: TheParts, job_id: str) -> Response:
     payload = await parts.store.views.payload(known_form(job_id))
     if payload is None:
         raise not_found(job_id)
-    return Response(payload, media_type=JSON_TYPE)
+    return Response(payload, media_type=media.JSON)
 
 
 async def get_result(parts: TheParts, job_id: str) -> Response:
@@ -110,19 +109,19 @@ async def get_result(parts: TheParts, job_id: str) -> Response:
     details = await read_details(parts.store, job_id)
     state = details.job.state
     if state not in FINAL_STATES:
-        return Response(details_json(details), status_code=202, media_type=JSON_TYPE)
+        return Response(details_json(details), status_code=202, media_type=media.JSON)
     if state is not JobState.COMPLETED:
         raise StateConflict(f"the job has no result: it is {state}", state=state)
     if details.result is None:
         raise JobNotFound("the job's result is not kept any more")
-    return Response(details.result, media_type=JSON_TYPE)
+    return Response(details.result, media_type=media.JSON)
 
 
 async def get_log(parts: TheParts, job_id: str, asked: Annotated[LogQuery, Query()]) -> Response:
     """Give a job's log, one JSON object per line: at, level, message, attempt."""
     job = await read_job(parts.store, job_id)
     lines = await parts.store.views.log(job.job_id, asked.start)
-    return Response(b"".join(line + b"\n" for line in lines), media_type="application/jsonl")
+    return Response(b"".join(line + b"\n" for line in lines), media_type=media.JSON_LINES)
 
 
 async def cancel_job(request: Request, parts: TheParts, job_id: str) -> Response:
@@ -139,9 +138,9 @@ async def cancel_job(request: Request, parts: TheParts, job_id: str) -> Response
     status = 200
     match word:
         case CancelWord.CANCELLED:
-            _log.info("job cancelled", job_id=job_id, by=WHO)
+            _log.info("job_cancelled", job_id=job_id, by=WHO)
         case CancelWord.ASKED:
-            _log.info("job asked to stop", job_id=job_id, by=WHO)
+            _log.info("job_asked_to_stop", job_id=job_id, by=WHO)
             status = 202
         case CancelWord.FINAL if details.job.state is not JobState.CANCELLED:
             raise StateConflict(f"the job has ended: it is {details.job.state}", state=details.job.state)
@@ -149,7 +148,7 @@ async def cancel_job(request: Request, parts: TheParts, job_id: str) -> Response
             pass
         case unreachable:
             assert_never(unreachable)
-    return Response(details_json(details), status_code=status, media_type=JSON_TYPE)
+    return Response(details_json(details), status_code=status, media_type=media.JSON)
 
 
 async def revive_job(parts: TheParts, job_id: str) -> Response:
@@ -161,8 +160,8 @@ async def revive_job(parts: TheParts, job_id: str) -> Response:
     if word is ReviveWord.CONFLICT:
         state = details.job.state
         raise StateConflict(f"only a failed or cancelled job can be revived; this one is {state}", state=state)
-    _log.info("job revived", job_id=job_id, by=WHO)
-    return Response(details_json(details), media_type=JSON_TYPE)
+    _log.info("job_revived", job_id=job_id, by=WHO)
+    return Response(details_json(details), media_type=media.JSON)
 
 
 def _filter(asked: JobList) -> JobFilter:
@@ -181,7 +180,7 @@ async def _wish(request: Request, parts: TheParts) -> Wish:
     body = await read_body(headers, request.receive, parts.settings.small_body_limit_bytes)
     if not body:
         return Wish()
-    media_type(headers, JSON)
+    media_type(headers, JSON_BODY)
     text = strict_json.decoded(body)
     try:
         wish = msgspec.json.decode(body, type=Wish)

@@ -10,13 +10,14 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from emp_core.errors import EmpError, InvalidRequest
-from emp_server.body import JSON, media_type, read_body
+from emp_server.body import JSON_BODY, media_type, read_body
 from emp_server.delivery import Wait, read_idempotency, read_wait
 from emp_server.envelope import parse_envelope, parse_options, parse_payload
 from emp_server.parts import Parts
 from emp_server.problems import problem_answer
 from emp_server.strict_json import shortened
 from emp_server.submitting import checked_submission, submit_one
+from emp_server.turns import apart
 
 
 class SubmitJob:
@@ -35,15 +36,15 @@ class SubmitJob:
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response:
         parts, headers, query = self._parts, dict(scope["headers"]), _query(scope)
-        media_type(headers, JSON)
+        media_type(headers, JSON_BODY)
         wait = _take_wait(parts, headers, query)
         if query:
             raise InvalidRequest(f"the query: unknown parameter {shortened(next(iter(query)))!r}")
         body = await read_body(headers, receive, parts.settings.body_limit_bytes)
-        envelope = parse_envelope(body)
+        envelope = await apart(parse_envelope, body)
         idempotency = read_idempotency(headers, hashlib.sha256(body).hexdigest())
         known = await parts.catalog.known(envelope.job_type)
-        submission = checked_submission(parts, known, bytes(envelope.payload), envelope, idempotency)
+        submission = await checked_submission(parts, known, bytes(envelope.payload), envelope, idempotency)
         return await submit_one(parts, submission, known, wait, receive)
 
 
@@ -63,14 +64,14 @@ class SubmitTypedJob:
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response:
         parts, headers, query = self._parts, dict(scope["headers"]), _query(scope)
-        media_type(headers, JSON)
+        media_type(headers, JSON_BODY)
         wait = _take_wait(parts, headers, query)
         known = await parts.catalog.known(scope["path_params"]["job_type"])
         options = parse_options({name: _single(name, values) for name, values in query.items()})
         body = await read_body(headers, receive, parts.settings.payload_limit_bytes)
-        payload = parse_payload(body)
+        payload = await apart(parse_payload, body)
         idempotency = read_idempotency(headers, _digest(known.newest.job_type, query, body))
-        submission = checked_submission(parts, known, payload, options, idempotency)
+        submission = await checked_submission(parts, known, payload, options, idempotency)
         return await submit_one(parts, submission, known, wait, receive)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -13,6 +14,7 @@ from emp_worker.context import JobContext
 from emp_worker.failures import HandlerQuit, JobCancelled
 from emp_worker.isolation.async_ import AsyncRunner
 from emp_worker.isolation.lifespans import Lifespans
+from emp_worker.isolation.process import Children
 from emp_worker.isolation.thread import ThreadRunner
 from emp_worker.jobtypes import Isolation, JobType
 
@@ -24,42 +26,17 @@ class Runner(Protocol):
         """Perform one attempt and give its result as JSON."""
 
 
-class Runners:
-    """All modes of one process; `threads` is how many sync handlers run at once. Leaving it exits the lifespans."""
+class Place:
+    """Where one attempt runs; whatever a handler raises there is made fit to be let out."""
 
-    def __init__(self, threads: int, hooks: HookRelay | None = None) -> None:
-        self._lifespans = Lifespans()
-        self._threads = ThreadRunner(threads, self._lifespans, hooks)
-        self._runners: Mapping[Isolation, Runner] = {
-            Isolation.ASYNC: AsyncRunner(self._lifespans, hooks),
-            Isolation.THREAD: self._threads,
-        }
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._threads.close()
-        await self._lifespans.close()
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
 
     async def run(self, job_type: JobType, payload: bytes, context: JobContext) -> bytes:
-        """Perform one attempt and give its result as JSON.
-
-        To end it early, call `context.request_cancel()` and cancel the task: an async handler is cancelled, a thread is
-        waited for and may still give a result.
-
-        Raises:
-            PayloadRefused, ResultRefused, ResultTooLarge: what came in or out does not fit.
-            HandlerQuit: the handler raised what would end a process or pass for a cancellation.
-            JobCancelled: the handler stopped because `request_cancel` had been called.
-            asyncio.CancelledError: the calling task was cancelled, and the handler has ended.
-            Exception: the handler's own.
-        """
+        """Perform the attempt; see `Runners.run`."""
         task = asyncio.current_task()
         try:
-            return await self._runners[job_type.isolation].run(job_type, payload, context)
+            return await self._runner.run(job_type, payload, context)
         except Exception:
             raise
         except GeneratorExit as error:
@@ -79,6 +56,72 @@ class Runners:
         except BaseException as error:
             # Let out, it would end the loop with every other job of the worker.
             raise HandlerQuit(f"the handler raised {type(error).__name__}") from error
+
+
+class Runners:
+    """All modes of one process. Leaving it exits the lifespans and ends the child processes.
+
+    Args:
+        threads: how many sync handlers run at once.
+        hooks: of the plugins.
+        children: the child processes; without them (in a child, in a plugin's tests) all handlers run in this process.
+    """
+
+    def __init__(self, threads: int, hooks: HookRelay | None = None, children: Children | None = None) -> None:
+        self._lifespans = Lifespans()
+        self._threads = ThreadRunner(threads, self._lifespans, hooks)
+        self._children = children
+        self._on_loop = nullcontext(Place(AsyncRunner(self._lifespans, hooks)))
+        self._in_thread = nullcontext(Place(self._threads))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._threads.close()
+        if self._children is not None:
+            await self._children.close()
+        await self._lifespans.close()
+
+    def place(self, job_type: JobType, *, alone: bool = False) -> AbstractAsyncContextManager[Place]:
+        """Wait for where an attempt can run: at once in this process, else in a child, a fresh one if it must be alone.
+
+        Raises:
+            ChildNotReady: there is no child that can take it.
+        """
+        if self._children is not None and (alone or job_type.isolation is Isolation.PROCESS):
+            return _place_of(self._children.lent(job_type, alone=alone))
+        return self._on_loop if job_type.is_async else self._in_thread
+
+    async def run(self, job_type: JobType, payload: bytes, context: JobContext) -> bytes:
+        """Perform one attempt and give its result as JSON.
+
+        To end it early, call `context.request_cancel()` and cancel the task: an async handler is cancelled, a thread is
+        waited for and may still give a result, a child process is made to end.
+
+        Raises:
+            PayloadRefused, ResultRefused, ResultTooLarge: what came in or out does not fit.
+            HandlerQuit: the handler raised what would end a process or pass for a cancellation.
+            ChildNotReady, ChildDied: no child process could take it, or it ended under the handler.
+            RaisedInChild: the handler's own exception, in a child process.
+            JobCancelled: the handler stopped because `request_cancel` had been called.
+            asyncio.CancelledError: the calling task was cancelled, and the handler has ended.
+            Exception: the handler's own.
+        """
+        async with self.place(job_type) as place:
+            return await place.run(job_type, payload, context)
+
+    async def warm(self, job_type: JobType) -> None:
+        """Enter a job type's lifespan in this process, if that has not been done; raises what entering raises."""
+        await self._lifespans.resources(job_type)
+
+
+@asynccontextmanager
+async def _place_of(lent: AbstractAsyncContextManager[Runner]) -> AsyncIterator[Place]:
+    async with lent as child:
+        yield Place(child)
 
 
 def _is_being_cancelled() -> bool:

@@ -7,10 +7,10 @@ from datetime import timedelta
 import pytest
 
 from emp_core.ids import JobId, new_job_id
-from emp_core.jobs import JobState
-from emp_core.store import Duties
+from emp_core.jobs import Failed, Idempotency, JobState, Reason, Submission
+from emp_core.store import Duties, SubmitWord
 
-from .conftest import Engine
+from .conftest import TYPE, Engine
 
 pytestmark = pytest.mark.anyio
 
@@ -100,3 +100,62 @@ async def test_a_damaged_worker_never_stops_a_recovery(engine: Engine) -> None:
     await engine.tend(LEASE + 2)
 
     assert (await engine.job(job.job_id)).state is JobState.PENDING
+
+
+async def test_a_damaged_token_never_stops_a_claim(engine: Engine) -> None:
+    """The sound job of the same claim is given, and held, as ever."""
+    damaged, sound = new_job_id(), new_job_id()
+    await engine.submit(damaged)
+    await engine.submit(sound)
+    await engine.client.hset(engine.keys("job", damaged), "token", "x")
+    worker = await engine.worker()
+
+    jobs = await engine.claim(worker, 2)
+
+    assert [job.job_id for job in jobs] == [sound]
+    assert await engine.store.workers.held(worker) == {sound}
+
+
+async def test_a_job_whose_payload_is_gone_fails_and_says_so(engine: Engine) -> None:
+    """It cannot run, so it ends, and is counted no longer among those that wait."""
+    job_id = await engine.submit()
+    await engine.client.delete(engine.keys("payload", job_id))
+
+    await engine.claim(await engine.worker())
+
+    job = await engine.job(job_id)
+    assert (job.state, job.reason) == (JobState.FAILED, Reason.ERROR)
+    assert (await engine.store.views.stats()).counts[TYPE]["pending"] == 0
+
+
+@pytest.mark.parametrize("kind", ["idem", "job"])
+async def test_a_damaged_repeat_costs_other_submissions_nothing(engine: Engine, kind: str) -> None:
+    """What stands beside it in the same call is stored and waits in its line."""
+    key = Idempotency("", "k", "d")
+    await engine.submit(idempotency=key)
+    for name in [name for name in await engine.all_keys() if f":{kind}:" in name]:
+        await engine.client.delete(name)
+        await engine.client.rpush(name, "not what it should be")
+    sound = new_job_id()
+
+    answers = await engine.store.jobs.submit(
+        [Submission(sound, TYPE, b"1"), Submission(new_job_id(), TYPE, b"{}", idempotency=key)]
+    )
+
+    assert answers[0].word is SubmitWord.OK
+    assert sound in {job.job_id for job in await engine.claim(await engine.worker(), 5)}
+
+
+async def test_a_damaged_error_does_not_stop_a_revival(engine: Engine) -> None:
+    """Its neighbour in the same call runs again as well."""
+    ids = [new_job_id(), new_job_id()]
+    await engine.submit(*ids, max_attempts=1)
+    worker = await engine.worker()
+    jobs = await engine.claim(worker, 2)
+    await engine.store.jobs.fail(worker, [Failed(job.job_id, job.token, Reason.ERROR, b"{}") for job in jobs])
+    await engine.client.delete(engine.keys("error", ids[0]))
+    await engine.client.rpush(engine.keys("error", ids[0]), "x")
+
+    await engine.store.jobs.revive(ids)
+
+    assert {job.job_id for job in await engine.claim(worker, 2)} == set(ids)

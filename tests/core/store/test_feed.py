@@ -275,4 +275,4 @@ async def test_a_store_that_says_nothing_at_all_is_noticed(namespace: str, monke
 
 async def said(logs: list[Any]) -> bool:
     """Tell whether the feed said that it lost its connection."""
-    return any(line["event"] == "feed lost" for line in logs)
+    return any(line["event"] == "feed_lost" for line in logs)

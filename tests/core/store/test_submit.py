@@ -11,6 +11,7 @@ import pytest
 from emp_core.ids import new_job_id
 from emp_core.jobs import Backoff, Idempotency, JobState, Submission
 from emp_core.store import SubmitWord
+from emp_core.store.records import unix_milliseconds
 
 from .conftest import TYPE, Engine
 
@@ -165,3 +166,10 @@ async def test_an_expiry_counts_from_when_the_job_is_due(engine: Engine) -> None
     job = await engine.job(job_id)
 
     assert job.expires_at == job.created_at + timedelta(hours=1, minutes=1)
+
+
+def test_a_time_is_rounded_up_to_the_millisecond() -> None:
+    """A job never starts before its time."""
+    at = datetime(2026, 1, 1, 0, 0, 0, 500_001, tzinfo=UTC)
+
+    assert unix_milliseconds(at) == str(1_767_225_600_501)

@@ -5,34 +5,20 @@ from __future__ import annotations
 import http.client
 import os
 import signal
-import sys
-from pathlib import Path
 
 import pytest
 
 from emp_core.ids import JobId
 from emp_core.jobs import JobState
-from support.processes import StartedProcess, free_port
+from support.processes import free_port
 from support.waiting import wait_until, wait_until_async
 
 from .conftest import Bench
 
 pytestmark = pytest.mark.anyio
 
-EMP = str(Path(sys.executable).with_name("emp"))
 LONG = b'{"steps": 600, "step_seconds": 0.1}'
 SHORT = b'{"steps": 1, "step_seconds": 0}'
-
-
-@pytest.fixture
-def start_worker(bench: Bench, start_process):
-    """Give a function that starts `emp worker` with options."""
-
-    def start(*options: str, **env: str) -> StartedProcess:
-        args = [EMP, "worker", "--redis-url", bench.url, "--namespace", bench.namespace, *options]
-        return start_process(args, env=env)
-
-    return start
 
 
 async def running_job(bench: Bench, **fields: object) -> JobId:

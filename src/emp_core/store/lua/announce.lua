@@ -3,7 +3,7 @@
 -- ARGV  keep_for
 -- ITEM  field announcement
 -- REPLY OK
--- FLAGS
+-- FLAGS allow-oom
 -- The tag is the namespace's, not a partition's. A value is the Unix milliseconds of the last announcement, a space and JSON.
 local known = call('HGETALL', T .. ':types')
 for i = 1, #known, 2 do

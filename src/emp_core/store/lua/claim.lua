@@ -37,7 +37,8 @@ end
 if tonumber(number) == last then
   for id in string.gmatch(known[4] or '', '%S+') do
     local job = load(id)
-    if job and job.worker == worker and job.state == 'claimed' then give(job, call('GET', T .. ':payload:' .. id)) end
+    local payload = job and text_of('payload', id)
+    if payload and job.worker == worker and job.state == 'claimed' then give(job, payload) end
   end
   return reply
 end
@@ -85,10 +86,15 @@ while taken < tonumber(total) and examined < bound do
   local id = line.heads[line.at]
   local job, why = load(id)
   examined = examined + 1
-  local payload = job and redis.pcall('GET', T .. ':payload:' .. id)
-  if not job or job.state ~= 'pending' or job.type ~= line.type or type(payload) ~= 'string' then
-    set_aside(line.key, id, why or (job and type(payload) ~= 'string' and 'the payload is gone') or 'not a pending job of this type')
+  local payload = job and text_of('payload', id)
+  if not job or job.state ~= 'pending' or job.type ~= line.type then
+    set_aside(line.key, id, why or 'not a pending job of this type')
     line.seen = line.seen - 1
+  elseif not payload then
+    set_aside(line.key, id, 'the payload is gone')
+    line.seen = line.seen - 1
+    if job.expires_at then zrem(T .. ':expiring', id) end
+    finish_with_error(job, 'failed', 'claim', 'error', '{"message":"its payload is gone from the store"}')
   elseif job.expires_at and tonumber(job.expires_at) <= NOW then
     zrem(line.key, id)
     expire_job(job)

@@ -116,23 +116,26 @@ local function commit(worker)
   if #workers > 0 then call('PUBLISH', T .. ':feed:workers', table.concat(workers, '\n')) end
 end
 
--- Fields that the scripts reckon with: a job must have the first ones, and may have the others.
-local NUMBERS = {'priority', 'seq', 'attempt', 'max_attempts', 'created_at'}
-local MAYBE_NUMBERS = {'started_at', 'expires_at'}
+-- What the scripts reckon with: whole numbers, of which a job must have the first ones.
+local REQUIRED = {'state', 'type', 'priority', 'seq', 'attempt', 'max_attempts', 'created_at'}
+local WHOLE = {}
+for name in string.gmatch('priority seq attempt max_attempts created_at claimed_at started_at finished_at expires_at '
+  .. 'run_at cancel_at losses releases refusals round', '%S+') do WHOLE[name] = true end
 -- A job's small fields by name; nil where there is no readable job record under this id.
 local function load(id)
   local flat = redis.pcall('HGETALL', T .. ':job:' .. id)
   if flat.err or #flat == 0 then return nil, flat.err end
   local job = {id = id}
-  for i = 1, #flat, 2 do job[flat[i]] = flat[i + 1] end
-  for _, name in ipairs(NUMBERS) do
-    if not tonumber(job[name]) then return nil, name .. ' is not a number' end
+  for i = 1, #flat, 2 do
+    local name, value = flat[i], flat[i + 1]
+    if WHOLE[name] and not string.find(value, '^%-?%d+$') then return nil, name .. ' is not a whole number' end
+    job[name] = value
   end
-  if not (job.state and job.type) then return nil, 'fields are missing' end
+  for _, name in ipairs(REQUIRED) do
+    if not job[name] then return nil, name .. ' is missing' end
+  end
+  if job.token and not string.find(job.token, '^%d+%-') then return nil, 'token has no serial' end
   if not job.worker and (job.state == 'claimed' or job.state == 'in_progress') then return nil, 'nobody holds it' end
-  for _, name in ipairs(MAYBE_NUMBERS) do
-    if job[name] and not tonumber(job[name]) then return nil, name .. ' is not a number' end
-  end
   return job
 end
 
@@ -142,6 +145,12 @@ local function set_aside(index, id, why)
   call('LPUSH', T .. ':broken', '{"id":' .. quote(id) .. ',"index":' .. quote(index) .. ',"why":' .. quote(why or 'no record')
     .. ',"at":' .. STAMP .. '}')
   call('LTRIM', T .. ':broken', 0, 999)
+end
+
+-- A string beside the job's hash: its payload, its error. nil where it is gone or is something else.
+local function text_of(kind, id)
+  local text = redis.pcall('GET', T .. ':' .. kind .. ':' .. id)
+  return type(text) == 'string' and text or nil
 end
 
 local function is_running(job) return job.state == 'claimed' or job.state == 'in_progress' end

@@ -19,6 +19,7 @@ for i = 1, ITEMS do
     end
     if log ~= '' then
       local key, lines, at = T .. ':log:' .. id, {}, tonumber(log_from)
+      if call('TYPE', key).ok ~= 'list' then call('DEL', key) end -- a damaged one, if any
       local counted, n = string.match(job.logged or '', '^(%S+) (%d+)$')
       local have = counted == token and tonumber(n) or 0
       for line in string.gmatch(log, '[^\n]+') do

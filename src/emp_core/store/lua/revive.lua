@@ -18,7 +18,7 @@ for i = 1, ITEMS do
     -- Without a worker the job ended while it waited, and its attempts are all kept already.
     if job.worker then
       local lost = job.reason == 'worker_lost' or job.reason == 'poisoned'
-      keep_attempt(job, lost and 'lost' or job.state, job.reason, call('GET', T .. ':error:' .. id) or 'null')
+      keep_attempt(job, lost and 'lost' or job.state, job.reason, text_of('error', id) or 'null')
     end
     zrem(T .. ':finished:' .. job.state, id)
     zrem(T .. ':finished:' .. job.state .. ':' .. job.type, id)

@@ -18,9 +18,8 @@ end
 
 local function first_of(idem_key, idem_digest)
   if idem_key == '' then return nil end
-  local stored = call('GET', T .. ':idem:' .. idem_key)
-  if not stored then return nil end
-  local first, digest = string.match(stored, '^(%S+) (%S+)$')
+  local first, digest = string.match(text_of('idem', idem_key) or '', '^(%S+) (%S+)$')
+  if not first then return nil end
   if digest ~= idem_digest then return 'KEY_REUSED', first end
   return 'REPEAT', first
 end
@@ -40,10 +39,10 @@ for i = 1, ITEMS do
   local word, first = first_of(idem_key, idem_digest)
   local stored = not word and load(id)
   if word then
-    local known = call('HMGET', T .. ':job:' .. first, 'state', 'created_at')
-    answer(word, first, known[1], known[2])
+    local known = load(first) or {}
+    answer(word, first, known.state, known.created_at)
   elseif stored then
-    local same = stored.type == job_type and call('GET', T .. ':payload:' .. id) == payload
+    local same = stored.type == job_type and text_of('payload', id) == payload
     answer(same and 'OK' or 'EXISTS', id, stored.state, stored.created_at)
   elseif line_of(job_type) >= limit then
     answer('FULL', id)

@@ -1,0 +1,178 @@
+"""One worker process as its supervisor sees it: started, heard, told to stop, and seen to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+
+from emp_core.ids import WorkerId
+from emp_worker.last_words import LastWords
+from emp_worker.settings import WorkerSettings
+
+ALIVE_FOR = 15.0
+"""Seconds that a sign of life counts: a lease."""
+SILENT_PATIENCE = 1.0
+_READ_OUT = 0.5
+_END_AT_LEAST_WITHIN = 25.0
+"""Seconds beside the grace that a stop may take: to write outcomes, leave lifespans, give the lease back."""
+_HURRY_WITHIN = 5.0
+
+_log = structlog.get_logger("emp.supervisor")
+
+
+class WorkerProcess:
+    """A process that runs `emp_worker.process`. `retiring` is set when it wants a successor; times are monotonic."""
+
+    def __init__(self, number: int, settings: WorkerSettings) -> None:
+        self.number = number
+        self.worker_id: WorkerId | None = None
+        self.started_at = time.monotonic()
+        self.retiring = asyncio.Event()
+        self._settings = settings
+        self._alive_at: float | None = None
+        self._words = LastWords()
+        self._killed_for: str | None = None
+        self._is_draining = False
+        self._timers: list[asyncio.TimerHandle] = []
+        self._silence: asyncio.TimerHandle | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._reader: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Start the process and give it its settings."""
+        read_end, write_end = os.pipe()
+        # A group of its own: Ctrl-C on a terminal reaches the supervisor alone, which passes it on once.
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "emp_worker.process",
+            stdin=asyncio.subprocess.PIPE,
+            pass_fds=(write_end,),
+            process_group=0,
+        )
+        os.close(write_end)
+        self._reader = asyncio.create_task(self._read(read_end))
+        settings = self._settings.model_dump(mode="json")
+        line = json.dumps({"settings": settings, "report_to": write_end})
+        if self._process.stdin is not None:
+            self._process.stdin.write(line.encode() + b"\n")
+
+    async def wait(self) -> int:
+        """Wait for its end and give its exit code; what it reported is read then."""
+        if self._process is None or self._reader is None:
+            raise RuntimeError("a process has to be started before it can end")
+        code = await self._process.wait()
+        # Its end of the pipe may live on in a child that a handler left behind.
+        await asyncio.wait({self._reader}, timeout=_READ_OUT)
+        self._reader.cancel()
+        for timer in (*self._timers, *([self._silence] if self._silence else [])):
+            timer.cancel()
+        return code
+
+    def is_alive(self) -> bool:
+        """Tell whether it has claimed or renewed within the last lease."""
+        return self._alive_at is not None and time.monotonic() - self._alive_at < ALIVE_FOR
+
+    def drain(self) -> None:
+        """Tell it to stop well; one whose loop does not hear it within the grace, or that takes ages, is killed."""
+        self._send(signal.SIGTERM)
+        grace = self._settings.grace.total_seconds()
+        self._later(grace + _HURRY_WITHIN, self._kill_deaf)
+        self._later(2 * grace + _END_AT_LEAST_WITHIN, lambda: self.kill("it did not end within its grace"))
+
+    def hurry(self) -> None:
+        """Tell it to stop now; what is left of it in a few seconds is killed."""
+        self._send(signal.SIGTERM)
+        self._later(_HURRY_WITHIN, lambda: self.kill("it did not end at once"))
+
+    def kill(self, why: str) -> None:
+        """End it, and remember why."""
+        if self._killed_for is None:
+            self._killed_for = why
+        self._send(signal.SIGKILL)
+
+    def why_ended(self, code: int) -> str:
+        """Say how it died, for the log and for the error of the jobs that it held."""
+        culprit = self._words.culprit()
+        where = f" in {culprit}" if culprit else ""
+        if self._killed_for is not None:
+            return f"ended by its supervisor: {self._killed_for}{where}"
+        ended = f"exit code {code}" if code >= 0 else f"killed by {_signal_name(-code)}"
+        fatal = f" ({self._words.fatal}{where})" if self._words.fatal else ""
+        return f"{ended}{fatal}"
+
+    def last_words(self) -> str:
+        """Give the stacks that it wrote before its end; empty if it did not."""
+        return self._words.text()
+
+    async def _read(self, read_end: int) -> None:
+        """Take what the process reports, until it ends."""
+        reader = asyncio.StreamReader()
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(read_end, "rb")
+        )
+        with contextlib.closing(transport):
+            while line := await reader.readline():
+                if line.startswith(b"{"):
+                    self._hear(json.loads(line))
+                elif self._words.take(line.decode(errors="replace").rstrip("\n")):
+                    self._silence = self._later(SILENT_PATIENCE, self._kill_silent)
+
+    def _hear(self, facts: Mapping[str, Any]) -> None:
+        self._alive_at = time.monotonic()
+        match facts:
+            case {"worker_id": worker_id}:
+                self.worker_id = WorkerId(worker_id)
+            case {"draining": _}:
+                self._is_draining = True
+            case {"retiring": _}:
+                self.retiring.set()
+            case {"kill": why}:
+                self.kill(why)
+            case {"silent": seconds}:
+                self._goes_on(seconds)
+
+    def _goes_on(self, seconds: float) -> None:
+        """Let a process live that stood still and runs again: it was frozen, or got the interpreter lock back."""
+        if self._silence is not None:
+            self._silence.cancel()
+        _log.warning(
+            "worker_was_silent",
+            process=self.number,
+            worker_id=self.worker_id,
+            seconds=seconds,
+            where=self._words.culprit(),
+        )
+        self._words.clear()
+
+    def _kill_silent(self) -> None:
+        self.kill("watchdog: a handler kept the interpreter lock")
+
+    def _kill_deaf(self) -> None:
+        if not self._is_draining:
+            self.kill("its event loop did not hear that it should stop")
+
+    def _send(self, number: signal.Signals) -> None:
+        if self._process is not None and self._process.returncode is None:
+            self._process.send_signal(number)
+
+    def _later(self, seconds: float, call: Any) -> asyncio.TimerHandle:
+        timer = asyncio.get_running_loop().call_later(seconds, call)
+        self._timers.append(timer)
+        return timer
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

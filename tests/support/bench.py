@@ -1,0 +1,97 @@
+"""Run a real worker in the test's own process, against a real store, with handlers that the test writes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pluggy
+from pydantic import BaseModel
+
+from emp_core.ids import JobId, new_job_id
+from emp_core.jobs import FINAL_STATES, Job, JobDetails, Submission
+from emp_core.store import Store
+from emp_worker import JobType, hookspecs
+from emp_worker.plugins import LoadedType, Plugins
+from emp_worker.settings import WorkerSettings
+from emp_worker.worker import Worker
+from support.waiting import wait_until_async
+
+TYPE = "test.work"
+
+
+class Nothing(BaseModel):
+    """A payload that does not matter."""
+
+
+def plugins_of(*job_types: JobType, hooks: object | None = None) -> Plugins:
+    """Give what loading plugins gives, for job types of the test."""
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    if hooks is not None:
+        manager.register(hooks)
+    types = {job_type.name: LoadedType(job_type, "test", "1.0") for job_type in job_types}
+    return Plugins(types, (), (), (), manager.hook)
+
+
+@dataclass
+class Bench:
+    """A store, and workers that the test starts on it."""
+
+    store: Store
+    url: str
+    namespace: str
+    reports: list[dict[str, Any]] = field(default_factory=list)
+
+    @asynccontextmanager
+    async def work(self, *job_types: JobType, hooks: object | None = None, **settings: Any) -> AsyncIterator[Worker]:
+        """Run a worker while the body runs, and let it end well."""
+        given = {"redis_url": self.url, "namespace": self.namespace, "grace": 0, **settings}
+        worker = Worker(
+            WorkerSettings(**given), plugins_of(*job_types, hooks=hooks), lambda facts: self.reports.append(dict(facts))
+        )
+        running = asyncio.create_task(worker.run())
+        try:
+            yield worker
+            worker.stop()
+            await asyncio.wait_for(running, 15)
+        finally:
+            running.cancel()
+
+    async def submit(self, **fields: Any) -> JobId:
+        """Submit a job with defaults where the test does not care."""
+        given: dict[str, Any] = {"job_id": new_job_id(), "job_type": TYPE, "payload": b"{}", **fields}
+        (answer,) = await self.store.jobs.submit([Submission(**given)])
+        return answer.job_id
+
+    async def job(self, job_id: JobId) -> Job:
+        """Read a job that must be there."""
+        (job,) = await self.store.views.get([job_id])
+        assert job is not None
+        return job
+
+    async def until(self, job_id: JobId, reached: Callable[[Job], object], timeout: float = 10.0) -> Job:
+        """Wait until a job is as the test wants it."""
+
+        async def look() -> Job | None:
+            job = await self.job(job_id)
+            return job if reached(job) else None
+
+        job = await wait_until_async(look, timeout)
+        assert job is not None
+        return job
+
+    async def final(self, job_id: JobId, timeout: float = 10.0) -> JobDetails:
+        """Wait until a job has ended, and read all of it."""
+        await self.until(job_id, lambda job: job.state in FINAL_STATES, timeout)
+        details = await self.store.views.details(job_id)
+        assert details is not None
+        return details
+
+    async def run_one(self, job_type: JobType, **fields: Any) -> JobDetails:
+        """Submit one job of a type, let a worker perform it, and read how it ended."""
+        async with self.work(job_type):
+            return await self.final(await self.submit(job_type=job_type.name, **fields))

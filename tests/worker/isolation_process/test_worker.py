@@ -1,0 +1,181 @@
+"""Child processes under a worker: limits, the end of the worker, and jobs that have lost a worker."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from emp_core.ids import JobId, new_worker_id
+from emp_core.jobs import JobState, Reason
+from emp_core.store import CancelAsk
+from support.bench import Bench
+from support.processes import StartedProcess, is_alive
+from support.waiting import wait_until, wait_until_async
+
+from .conftest import DISTRIBUTION
+
+pytestmark = pytest.mark.anyio
+
+
+async def said(bench: Bench, job_id: JobId) -> list[int]:
+    """Wait until a job's handler has said its process ids."""
+    job = await bench.until(job_id, lambda job: job.message)
+    return [int(word) for word in job.message.split()]
+
+
+async def test_a_time_limit_ends_an_endless_loop_in_c(bench: Bench, types) -> None:
+    """Within a second of its time, as a timeout; the worker serves on."""
+    async with bench.work(types["hopeless"], types["who"], plugins=(DISTRIBUTION,)):
+        job_id = await bench.submit(job_type="hostile.hopeless", timeout=timedelta(seconds=0.5), max_attempts=1)
+        done = await bench.final(job_id)
+        after = await bench.final(await bench.submit(job_type="hostile.who"))
+
+    assert (done.job.state, done.job.reason) == (JobState.FAILED, Reason.TIMEOUT)
+    assert done.job.started_at is not None
+    assert done.job.finished_at is not None
+    assert done.job.finished_at - done.job.started_at < timedelta(seconds=1.5)
+    assert after.job.state is JobState.COMPLETED
+
+
+async def test_a_cancel_reaches_the_handler(bench: Bench, types) -> None:
+    """One that listens is cancelled in well under a second."""
+    async with bench.work(types["polite"], plugins=(DISTRIBUTION,)):
+        job_id = await bench.submit(job_type="hostile.polite")
+        await bench.until(job_id, lambda job: job.message == "running")
+        await bench.store.jobs.cancel([CancelAsk(job_id, "ann")])
+        done = await bench.final(job_id, timeout=1.0)
+
+    assert done.job.state is JobState.CANCELLED
+    assert done.job.message == "cleaned up"
+
+
+@pytest.mark.slow
+async def test_a_cancel_of_a_handler_that_ignores_it_takes_seven_seconds(bench: Bench, types) -> None:
+    """After that nothing is left of it, its subprocess included."""
+    async with bench.work(types["stubborn"], plugins=(DISTRIBUTION,)):
+        job_id = await bench.submit(job_type="hostile.stubborn")
+        pids = await said(bench, job_id)
+        asked_at = time.monotonic()
+        await bench.store.jobs.cancel([CancelAsk(job_id, "ann")])
+        done = await bench.final(job_id)
+        took = time.monotonic() - asked_at
+
+        assert not any(is_alive(pid) for pid in pids)
+    assert done.job.state is JobState.CANCELLED
+    assert 6.5 < took < 8.0
+
+
+async def test_a_crash_is_its_attempts_error_and_is_tried_again(bench: Bench, types) -> None:
+    """The worker stays, and so does its lease."""
+    async with bench.work(types["exits"], plugins=(DISTRIBUTION,)):
+        done = await bench.final(await bench.submit(job_type="hostile.exits", max_attempts=2))
+        workers = await bench.store.workers.list()
+
+    assert (done.job.state, done.job.reason, done.job.losses) == (JobState.FAILED, Reason.ERROR, 0)
+    assert [attempt.outcome for attempt in done.attempts] == ["retry", "failed"]
+    assert "exit code 7" in json.loads(done.error or b"{}")["message"]
+    assert len(workers) == 1
+
+
+async def test_the_end_of_a_worker_ends_its_children(bench: Bench, types) -> None:
+    """The job goes back uncharged although its handler ignores everything."""
+    async with bench.work(types["stubborn"], plugins=(DISTRIBUTION,)) as worker:
+        job_id = await bench.submit(job_type="hostile.stubborn")
+        pids = await said(bench, job_id)
+
+    wait_until(lambda: not any(is_alive(pid) for pid in pids))
+    job = await bench.job(job_id)
+    assert (job.state, job.attempt) == (JobState.PENDING, 0)
+    assert not worker.has_stuck_threads
+
+
+async def test_no_more_children_run_than_there_may(bench: Bench, types) -> None:
+    """`children` is the size of their pool, whatever the concurrency."""
+    async with bench.work(types["polite"], plugins=(DISTRIBUTION,), children=1):
+        jobs = [await bench.submit(job_type="hostile.polite") for _ in range(2)]
+        await bench.until(jobs[0], lambda job: job.message == "running")
+        waiting = await bench.job(jobs[1])
+
+    assert waiting.state is JobState.PENDING
+
+
+async def lose(bench: Bench, *job_ids: JobId) -> None:
+    """Let another worker take the jobs, which are of one type, and die."""
+    other = new_worker_id()
+    await bench.store.workers.register(other, {"name": "other", "types": {}})
+    rooms = {(await bench.job(job_ids[0])).job_type: len(job_ids)}
+    claim = await bench.store.jobs.claim(other, 1, rooms, len(job_ids))
+    assert [job.job_id for job in claim.jobs] == list(job_ids)
+    await bench.store.workers.leave(other, "killed for the test")
+    await bench.store.jobs.recover()
+
+
+async def test_a_job_that_lost_its_worker_runs_alone(bench: Bench, types) -> None:
+    """In a process of its own, whatever its type says; others of its type do not."""
+    lost = await bench.submit(job_type="hostile.who_in_place")
+    await lose(bench, lost)
+    other = await bench.submit(job_type="hostile.who_in_place")
+
+    async with bench.work(types["who_in_place"], plugins=(DISTRIBUTION,)):
+        alone, in_place = await bench.final(lost), await bench.final(other)
+
+    assert alone.job.losses == 1
+    assert json.loads(alone.result or b"")["pid"] != os.getpid()
+    assert json.loads(in_place.result or b"")["pid"] == os.getpid()
+
+
+async def test_of_many_jobs_that_lost_their_worker_only_so_many_run_alone_at_once(bench: Bench, types) -> None:
+    """The others stay claimed: their handlers have not begun, and no time limit counts."""
+    lost = [await bench.submit(job_type="hostile.polite_in_place") for _ in range(2)]
+    await lose(bench, *lost)
+
+    async with bench.work(types["polite_in_place"], plugins=(DISTRIBUTION,), children=1):
+        running = await bench.until(lost[0], lambda job: job.message == "running")
+        waiting = await bench.until(lost[1], lambda job: job.state is JobState.CLAIMED)
+
+    assert running.state is JobState.IN_PROGRESS
+    assert waiting.started_at is None
+    assert [(await bench.job(each)).state for each in lost] == [JobState.PENDING] * 2
+
+
+async def test_a_job_that_always_kills_its_worker_is_found_and_its_neighbours_finish(
+    bench: Bench, types, site: Path, start_worker: Callable[..., StartedProcess], tmp_path: Path
+) -> None:
+    """At most three starts; the worker dies of the first one only."""
+    starts = tmp_path / "starts"
+    neighbours = [
+        await bench.submit(job_type="simulation.run", payload=b'{"steps": 10, "step_seconds": 0.1}') for _ in range(3)
+    ]
+    culprit = await bench.submit(job_type="hostile.exits_in_place", payload=json.dumps({"path": str(starts)}).encode())
+
+    start_worker(PYTHONPATH=str(site))
+    done = await bench.final(culprit, timeout=30)
+    finished = [await bench.final(each, timeout=30) for each in neighbours]
+
+    assert (done.job.state, done.job.reason, done.job.losses) == (JobState.FAILED, Reason.ERROR, 1)
+    assert len(starts.read_text().splitlines()) == 3
+    assert {each.job.state for each in finished} == {JobState.COMPLETED}
+    assert {each.job.losses for each in finished} <= {0, 1}
+
+
+async def test_nothing_is_left_of_a_worker_that_is_killed(
+    bench: Bench, types, site: Path, start_worker: Callable[..., StartedProcess]
+) -> None:
+    """Its child and that child's subprocess end with it, although both ignore SIGTERM."""
+    supervisor = start_worker("--grace", "0.1", PYTHONPATH=str(site))
+    pids = await said(bench, await bench.submit(job_type="hostile.stubborn", max_attempts=1))
+    (worker,) = await wait_until_async(bench.store.workers.list)
+
+    supervisor.send(signal.SIGTERM)
+    os.kill(worker.pid, signal.SIGKILL)
+
+    wait_until(lambda: not any(is_alive(pid) for pid in pids))
+    supervisor.wait()
+    wait_until(lambda: supervisor.left_running() == {})

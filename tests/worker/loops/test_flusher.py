@@ -1,0 +1,98 @@
+"""The flusher: what it must not forget, whatever comes between."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from emp_core.ids import WorkerId, new_worker_id
+from emp_core.jobs import ClaimedJob, Completed, JobState, Released
+from emp_core.store import ClaimWord
+from emp_core.store.connection import connect
+from emp_core.store.keys import Keys
+from emp_worker import JobType
+from emp_worker.claimer import Claimer
+from emp_worker.flusher import Flusher
+from emp_worker.jobtypes import Isolation
+from emp_worker.session import running
+from emp_worker.slots import Slots
+from support.bench import TYPE, Bench, Nothing
+
+pytestmark = pytest.mark.anyio
+
+
+async def claimed(bench: Bench, number: int, worker: WorkerId) -> ClaimedJob:
+    """Claim the one job that waits."""
+    claim = await bench.store.jobs.claim(worker, number, {TYPE: 1}, 1)
+    assert claim.word is ClaimWord.OK
+    return claim.jobs[0]
+
+
+async def test_the_late_answer_to_an_old_outcome_leaves_the_new_ones_alone(bench: Bench) -> None:
+    """A job that was given back is claimed again before the answer is here: its next outcome is still written."""
+    worker = new_worker_id()
+    await bench.store.workers.register(worker, {})
+    job_id = await bench.submit()
+    first = await claimed(bench, 1, worker)
+    flusher = Flusher(bench.store, worker)
+    flusher.started(job_id, first.token)
+    flusher.settle(Released(job_id, first.token))
+    flushing = asyncio.create_task(flusher.step())
+    while (await bench.job(job_id)).state is not JobState.PENDING:
+        assert not flushing.done()
+
+    again = await claimed(bench, 2, worker)
+    flusher.started(job_id, again.token)
+    flusher.settle(Completed(job_id, again.token, b"1"))
+    await flushing
+    await flusher.step()
+
+    assert (await bench.job(job_id)).state is JobState.COMPLETED
+    assert flusher.unsettled == frozenset()
+
+
+async def test_a_damaged_record_does_not_hold_up_the_other_outcomes(bench: Bench) -> None:
+    """What the store cannot take is told and given up; its neighbours are stored."""
+    worker = new_worker_id()
+    await bench.store.workers.register(worker, {})
+    damaged, sound = await bench.submit(), await bench.submit()
+    jobs = {job.job_id: job for job in (await bench.store.jobs.claim(worker, 1, {TYPE: 2}, 2)).jobs}
+    async with connect(bench.url) as client:
+        await client.set(Keys(bench.namespace, "00")("log", damaged), "not a list")
+    flusher = Flusher(bench.store, worker)
+    for job_id, job in jobs.items():
+        flusher.started(job_id, job.token)
+        flusher.logged(job_id, b'{"message": "a line"}')
+        flusher.settle(Completed(job_id, job.token, b"1"))
+
+    await flusher.step()
+
+    assert (await bench.job(sound)).state is JobState.COMPLETED
+    assert flusher.unsettled == frozenset()
+
+
+async def test_nothing_is_claimed_under_a_lease_that_may_be_over(bench: Bench) -> None:
+    """What could not be begun is left for others."""
+    worker = new_worker_id()
+    await bench.store.workers.register(worker, {})
+    job_id = await bench.submit()
+    begun: list[ClaimedJob] = []
+    fresh = asyncio.Event()
+    slots = Slots({TYPE: JobType(TYPE, nothing)}, dict.fromkeys(Isolation, 5))
+    flusher = Flusher(bench.store, worker)
+    claimer = Claimer(bench.store, worker, slots, flusher, begun.append, {}, lambda: None, fresh.is_set)
+
+    async with running(claimer):
+        await asyncio.sleep(0.1)  # what must not happen gets its chance
+        while_stale = (await bench.job(job_id)).state
+        fresh.set()
+        slots.changed.set()
+        await bench.until(job_id, lambda job: job.state is JobState.CLAIMED)
+
+    assert while_stale is JobState.PENDING
+    assert [job.job_id for job in begun] == [job_id]
+
+
+async def nothing(payload: Nothing) -> None:
+    """Do nothing."""

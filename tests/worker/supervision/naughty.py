@@ -1,0 +1,63 @@
+"""A plugin whose handlers do what handlers must not; installed for workers in processes of their own."""
+
+import asyncio
+import ctypes
+import os
+import re
+import time
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from emp_worker import JobType, hookimpl
+
+
+class Given(BaseModel):
+    """For how long, and where to leave a mark."""
+
+    seconds: float = 1.0
+    mark: str = ""
+
+
+async def naps(given: Given) -> str:
+    """Block the loop for a while."""
+    if given.mark:
+        with Path(given.mark).open("a") as marks:  # noqa: ASYNC230 - blocking is what it is for
+            marks.write("begun\n")
+    time.sleep(given.seconds)  # noqa: ASYNC251
+    return "rested"
+
+
+async def spins(given: Given) -> None:
+    """Block the loop for ever."""
+    while True:
+        pass
+
+
+async def backtracks(given: Given) -> None:
+    """Keep the interpreter lock for ever."""
+    re.match("(a+)+$", "a" * 60 + "b")
+
+
+async def crashes(given: Given) -> None:
+    """Take the process down with a segmentation fault."""
+    ctypes.string_at(0)
+
+
+async def leaves_child(given: Given) -> None:
+    """End the process and leave a child that holds all that it inherited."""
+    if os.fork() == 0:
+        time.sleep(given.seconds)  # noqa: ASYNC251
+    os._exit(7)
+
+
+async def waits(given: Given) -> str:
+    """Wait as one should."""
+    await asyncio.sleep(given.seconds)
+    return "waited"
+
+
+@hookimpl
+def emp_job_types():
+    handlers = (naps, spins, backtracks, crashes, leaves_child, waits)
+    return [JobType(f"naughty.{handler.__name__}", handler) for handler in handlers]
