@@ -14,6 +14,7 @@ from emp_core.jobs import ClaimedJob
 from emp_core.store import Claim, ClaimWord, Doorbell, Ring, Store
 from emp_worker.flusher import Flusher
 from emp_worker.slots import Slots
+from emp_worker.waiting import first_of
 
 _PAUSE_FIRST, _PAUSE_LAST = 0.1, 1.0
 _HANG_UP_AGAIN = 0.05
@@ -72,7 +73,7 @@ class Claimer:
                     pause = _PAUSE_FIRST
                 except EmpError as error:
                     _log.warning("claim_failed", error=error.detail, again_in_seconds=pause)
-                    await self._any_of(self._stopped, patience=pause)
+                    await first_of(self._stopped, patience=pause)
                     pause = min(pause * 2, _PAUSE_LAST)
                     self._left_behind = True
                     self.is_answered = False
@@ -118,7 +119,7 @@ class Claimer:
         _log.warning("claim_refused", word=str(claim.word))
         self._wanted()
         self._left_behind = True
-        await self._any_of(self._stopped, patience=_PAUSE_LAST / 2)
+        await first_of(self._stopped, patience=_PAUSE_LAST / 2)
 
     async def _wait(self, rooms: frozenset[str]) -> None:
         """Wait for the bell, a free slot or room for outcomes."""
@@ -132,7 +133,7 @@ class Claimer:
         if self._left_behind and rooms:
             return
         self._flusher.relieved.clear()
-        await self._any_of(self._slots.changed, self._flusher.relieved, self._stopped, also=self._bell)
+        await first_of(self._slots.changed, self._flusher.relieved, self._stopped, also=self._bell)
         if self._bell.done():
             bell, self._bell = self._bell, None
             await self._rang(bell.result())
@@ -149,16 +150,6 @@ class Claimer:
             self._left_behind = True
         else:
             await self._store.jobs.ring(ring.job_type)
-
-    async def _any_of(
-        self, *events: asyncio.Event, also: asyncio.Task[Ring | None] | None = None, patience: float | None = None
-    ) -> None:
-        waits: set[asyncio.Task[object]] = {asyncio.create_task(event.wait()) for event in events}
-        try:
-            await asyncio.wait(waits | ({also} if also else set()), timeout=patience, return_when="FIRST_COMPLETED")
-        finally:
-            for wait in waits:
-                wait.cancel()
 
     async def _hang_up(self) -> None:
         if self._bell is not None:

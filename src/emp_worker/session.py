@@ -27,6 +27,7 @@ from emp_worker.lease import Lease
 from emp_worker.slots import Slots
 from emp_worker.strangers import Strangers
 from emp_worker.troubles import Open, Troubles
+from emp_worker.waiting import first_of
 
 END_WITHIN = 2.0
 """Seconds that handlers get to end after they were told to; threads that need longer end with the process."""
@@ -53,16 +54,6 @@ async def running(loop: Loop) -> AsyncIterator[None]:
             yield
         finally:
             loop.stop()
-
-
-async def first_of(*events: asyncio.Event, patience: float | None = None) -> None:
-    """Wait until one of the events is set, or for `patience` seconds."""
-    waits = [asyncio.create_task(event.wait()) for event in events]
-    try:
-        await asyncio.wait(waits, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,10 +29,11 @@ from emp_worker.jobtypes import Isolation
 from emp_worker.lease import Lease
 from emp_worker.loop_watch import LoopWatch
 from emp_worker.plugins import LoadedType, Plugins, tell
-from emp_worker.session import Orders, Parts, Session, first_of, running
+from emp_worker.session import Orders, Parts, Session, running
 from emp_worker.settings import WorkerSettings
 from emp_worker.slots import Slots
 from emp_worker.troubles import Open, Troubles
+from emp_worker.waiting import first_of
 
 _log = structlog.get_logger("emp.worker")
 

@@ -11,12 +11,7 @@ if call('EXISTS', T .. ':held:' .. worker) == 1 then
   commit()
   return 'LOST'
 end
-local facts = call('HMGET', key, 'info', 'started_at')
-call('LPUSH', T .. ':lost', '{"worker_id":"' .. worker .. '","status":"left","reason":' .. quote(reason) .. ',"at":' .. int(NOW)
-  .. ',"started_at":' .. (facts[2] or 'null') .. ',"info":' .. (facts[1] or '{}') .. '}')
-call('LTRIM', T .. ':lost', 0, 99)
-call('ZREM', T .. ':workers', worker)
-call('DEL', key, T .. ':asked:' .. worker, T .. ':bell:' .. worker)
+forget_worker(worker, 'left', reason)
 announce_worker(worker, 'left')
 commit()
 return 'LEFT'

@@ -258,3 +258,14 @@ local function honour_cancel(job, verb)
   finish(job, 'cancelled', verb)
   return true
 end
+
+-- Delete all that is a worker's, and keep a record of how it went.
+local function forget_worker(worker, status, reason)
+  local key = T .. ':worker:' .. worker
+  local facts = call('HMGET', key, 'info', 'started_at')
+  call('LPUSH', T .. ':lost', '{"worker_id":"' .. worker .. '","status":"' .. status .. '","reason":' .. quote(reason)
+    .. ',"at":' .. int(NOW) .. ',"started_at":' .. (facts[2] or 'null') .. ',"info":' .. (facts[1] or '{}') .. '}')
+  call('LTRIM', T .. ':lost', 0, 99)
+  call('ZREM', T .. ':workers', worker)
+  call('DEL', key, T .. ':asked:' .. worker, T .. ':bell:' .. worker)
+end

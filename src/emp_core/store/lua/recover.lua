@@ -53,12 +53,7 @@ for _, worker in ipairs(late) do
     if call('SCARD', T .. ':held:' .. worker) > #ids then
       more = 1
     else
-      local facts = call('HMGET', key, 'info', 'started_at')
-      call('LPUSH', T .. ':lost', '{"worker_id":"' .. worker .. '","status":"lost","reason":' .. quote(lost) .. ',"at":'
-        .. int(NOW) .. ',"started_at":' .. (facts[2] or 'null') .. ',"info":' .. (facts[1] or '{}') .. '}')
-      call('LTRIM', T .. ':lost', 0, 99)
-      call('ZREM', T .. ':workers', worker)
-      call('DEL', key, T .. ':asked:' .. worker, T .. ':bell:' .. worker)
+      forget_worker(worker, 'lost', lost)
       forgotten = forgotten + 1
     end
   end
