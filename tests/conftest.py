@@ -25,7 +25,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="session", autouse=True)
 def interruptible() -> None:
-    """Let processes that tests start be ended by Ctrl-C: a shell's background job ignores it, and so would its children."""
+    """Let Ctrl-C end what tests start: a job in a shell's background ignores it, and so do its children."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
