@@ -1,0 +1,230 @@
+"""What happens to workers: killed at every point of a job's life, frozen, cut off in a claim, told to stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Final
+
+from faults.clients import Lag
+from faults.fault import Effect, look_for
+from faults.history import Took
+from faults.proxy import Line, Trap
+from faults.rig import Rig
+from faults.units import Worker
+
+TRAP_TIMEOUT: Final = 10.0
+RECOVERY_BOUND: Final = 1.0
+"""Seconds until the jobs of a killed worker wait again, where its supervisor lives."""
+MACHINE_BOUND: Final = 16.0
+"""The same where the supervisor died, too: a lease and a second."""
+
+
+def has_jobs(data: bytes) -> bool:
+    """Tell whether these bytes are the answer to a claim that took jobs: a payload is in it."""
+    return b'"cargo"' in data
+
+
+def calls(rig: Rig, verb: str) -> Callable[[bytes], bool]:
+    """Give what tells whether bytes call a verb's script."""
+    name = rig.script_names[verb].encode()
+    return lambda data: name in data
+
+
+@contextmanager
+def at_point(
+    worker: Worker, direction: str, matches: Callable[[bytes], bool], act: Callable[[], bool]
+) -> Iterator[Effect]:
+    """Do something when the worker's line carries what is waited for."""
+    effect, sprung = Effect(), threading.Event()
+
+    def spring() -> bool:
+        passes = act()
+        sprung.set()
+        return passes
+
+    worker.line.catch(Trap(direction, matches, spring))
+    yield effect
+    effect.seen(sprung.wait(TRAP_TIMEOUT) and "the line carried it, and the trap was sprung")
+    worker.line.heal()
+
+
+def _killing(rig: Rig, worker: Worker) -> Callable[[], bool]:
+    def kill() -> bool:
+        worker.send(signal.SIGKILL)
+        return False
+
+    return kill
+
+
+@contextmanager
+def killed_at(rig: Rig, direction: str, matches: Callable[[bytes], bool]) -> Iterator[Effect]:
+    """Kill -9 a worker when its line carries something, which then never arrives."""
+    worker = rig.chance.choice(rig.workers)
+    pid = worker.pid()
+    with at_point(worker, direction, matches, _killing(rig, worker)) as effect:
+        yield effect
+    if effect.evidence:
+        effect.evidence = f"process {pid} was killed and replaced" if look_for(worker.is_replaced(pid), 10) else ""
+
+
+def between_claim_and_start(rig: Rig) -> AbstractContextManager[Effect]:
+    """Kill -9 a worker when a claim's answer is on the way to it."""
+    return killed_at(rig, "down", has_jobs)
+
+
+def between_handler_and_finish(rig: Rig) -> AbstractContextManager[Effect]:
+    """Kill -9 a worker when its handler has returned and the store does not know yet."""
+    return killed_at(rig, "up", calls(rig, "complete"))
+
+
+@contextmanager
+def after_finish(rig: Rig) -> Iterator[Effect]:
+    """Kill -9 a worker when the store has its finish and the answer is on the way."""
+    worker = rig.chance.choice(rig.workers)
+    pid = worker.pid()
+
+    def wait_for_answer() -> bool:
+        worker.line.catch(Trap("down", lambda _: True, _killing(rig, worker)))
+        return True
+
+    with at_point(worker, "up", calls(rig, "complete"), wait_for_answer) as effect:
+        yield effect
+        effect.seen(look_for(worker.is_replaced(pid), TRAP_TIMEOUT))
+    effect.evidence = f"process {pid} was killed and replaced" if worker.is_replaced(pid)() else ""
+
+
+@contextmanager
+def claim_answer_cut(rig: Rig) -> Iterator[Effect]:
+    """Reset the connection on which the answer to a claim comes: the store has given jobs, the worker knows of none."""
+    with at_point(rig.chance.choice(rig.workers), "down", has_jobs, lambda: False) as effect:
+        yield effect
+
+
+@contextmanager
+def store_frozen_in_claim(rig: Rig) -> Iterator[Effect]:
+    """Freeze the store when a claim is on its way, for longer than the worker waits: it is carried out at the thaw."""
+
+    def freeze() -> bool:
+        os.kill(rig.store.pid, signal.SIGSTOP)
+        return True
+
+    with at_point(rig.chance.choice(rig.workers), "up", calls(rig, "claim"), freeze) as effect:
+        yield effect
+        look_for(lambda: any(each.said("claim_failed") for each in rig.workers), TRAP_TIMEOUT)
+        os.kill(rig.store.pid, signal.SIGCONT)
+    failed = sum(each.said("claim_failed") for each in rig.workers)
+    effect.evidence = f"{failed} calls were given up" if failed and effect.evidence else ""
+
+
+def held_by(rig: Rig, worker: Worker, pid: int) -> str:
+    """Give the id under which a process is known to the store; empty if it is not."""
+    for each in rig.direct.zrange(rig.keys("workers"), 0, -1):
+        info = rig.direct.hget(rig.keys("worker", each.decode()), "info") or b""
+        if f'"pid":{pid}'.encode() in info.replace(b" ", b""):
+            return str(each.decode())
+    return ""
+
+
+@contextmanager
+def _recovered(rig: Rig, worker: Worker, bound: float, kill: Callable[[], object]) -> Iterator[Effect]:
+    """Kill, and measure how soon the jobs that the worker held are with others."""
+    pid = worker.pid()
+    worker_id = look_for(lambda: held_by(rig, worker, pid), 10) or ""
+    with Lag().measured() as lag:
+        kill()
+        began = time.monotonic()
+        gone = look_for(lambda: not rig.direct.zscore(rig.keys("workers"), worker_id), bound + 20)
+        seconds = time.monotonic() - began
+    rig.history.note(Took(f"recovery of worker {worker_id}", round(seconds, 3), bound, round(lag.worst, 4)))
+    yield Effect(f"process {pid} was killed, its jobs were back after {seconds:.2f} s" if gone and worker_id else "")
+
+
+@contextmanager
+def killed(rig: Rig) -> Iterator[Effect]:
+    """Kill -9 a worker process; its supervisor lives."""
+    worker = rig.chance.choice(rig.workers)
+    with _recovered(rig, worker, RECOVERY_BOUND, lambda: worker.send(signal.SIGKILL)) as effect:
+        yield effect
+    rig.wait_until_whole()
+
+
+@contextmanager
+def machine_died(rig: Rig) -> Iterator[Effect]:
+    """Kill -9 a supervisor, its worker and all its children at once; started again after the takeover."""
+    worker = rig.chance.choice(rig.workers)
+    with _recovered(rig, worker, MACHINE_BOUND, worker.kill) as effect:
+        yield effect
+    worker.start()
+
+
+@contextmanager
+def stopped(rig: Rig, seconds: float, *, is_lost: bool) -> Iterator[Effect]:
+    """Stop a worker process and let it continue."""
+    worker = rig.chance.choice(rig.workers)
+    pid = worker.send(signal.SIGSTOP)
+    worker_id, lost = held_by(rig, worker, pid), worker.said("lease_lost")
+    time.sleep(seconds)
+    os.kill(pid, signal.SIGCONT)
+    effect = Effect()
+    yield effect
+    if is_lost:
+        effect.seen(look_for(lambda: worker.said("lease_lost") > lost, 10) and "it lost its lease and has a new one")
+    else:
+        effect.seen(worker_id and held_by(rig, worker, pid) == worker_id and "it kept its lease")
+
+
+@contextmanager
+def stopped_in_pop(rig: Rig) -> Iterator[Effect]:
+    """Stop an idle worker that waits at the doorbell: the ring that it swallows must not hold up the others."""
+    worker = rig.chance.choice(rig.workers)
+    pid = worker.send(signal.SIGSTOP)
+    rig.probe(4, bound=5.0)
+    os.kill(pid, signal.SIGCONT)
+    yield Effect(f"process {pid} was stopped while 4 jobs came")
+
+
+@contextmanager
+def late_finish(rig: Rig) -> Iterator[Effect]:
+    """Hold a finish back until its worker's lease is over and others perform the job; then let it arrive."""
+    worker = rig.chance.choice(rig.workers)
+    late = threading.Event()
+
+    def hold() -> bool:
+        worker.line.set(Line(stalled=frozenset({"up", "down"})))
+        return late.wait(40)
+
+    refused = rig.snapshot().refused
+    worker.line.catch(Trap("up", calls(rig, "complete"), hold))
+    for _ in range(4 * len(rig.workers)):
+        rig.client.submit("faults.async", 0.3, work={"again_seconds": 5})
+    look_for(lambda: _second_attempts(rig), 30)
+    late.set()
+    worker.line.heal()
+    effect = Effect()
+    yield effect
+    effect.seen((count := rig.snapshot().refused - refused) and f"{count} late writes were refused")
+
+
+def _second_attempts(rig: Rig) -> int:
+    """Count the jobs that run again now."""
+    running = rig.direct.zrange(rig.keys("running"), 0, -1)
+    fields = [rig.direct.hmget(rig.keys("job", each.decode()), "state", "attempt") for each in running]
+    return sum(found == [b"in_progress", b"2"] for found in fields)
+
+
+@contextmanager
+def told_to_stop(rig: Rig, *, twice: bool = False) -> Iterator[Effect]:
+    """Send SIGTERM to a supervisor; it is started again after its end."""
+    worker = rig.chance.choice(rig.workers)
+    worker.process.send(signal.SIGTERM)
+    if twice:
+        look_for(lambda: worker.said('"worker_died"') or worker.said("draining"), 0.2)
+        worker.process.send(signal.SIGTERM)
+    code = worker.process.wait(40)
+    yield Effect(f"it ended with {code}" if code == 0 else "")
+    worker.start()
