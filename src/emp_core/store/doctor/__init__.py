@@ -1,0 +1,97 @@
+"""Examine a store: its server, its keys, and who works on it; and mend what can be mended safely.
+
+Bounded: keys are walked in steps up to a cap, no script runs for long, nothing is locked. Jobs move meanwhile, so what
+looks wrong is looked at again, at one moment, before it is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from emp_core.store.batching import Pipeline
+from emp_core.store.connection import connect
+from emp_core.store.doctor import counters, fleet, records, service
+from emp_core.store.doctor.findings import Finding, Severity, worst
+from emp_core.store.doctor.mending import mend
+from emp_core.store.doctor.patient import Patient
+from emp_core.store.durability import read_durability
+from emp_core.store.scripts import Scripts
+
+__all__ = ["KEYS_LOOKED_AT", "Doctor", "Finding", "Severity", "open_doctor", "worst"]
+
+KEYS_LOOKED_AT: Final = 1_000_000
+"""How many keys of the store an examination walks, unless it is told otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doctor:
+    """Examines one partition. Every call may raise a StoreError."""
+
+    patient: Patient
+    pipeline: Pipeline
+    scripts: Scripts
+    cap: int = KEYS_LOOKED_AT
+
+    async def examine(self) -> list[Finding]:
+        """Answer every question, always in the same order."""
+        return [*await self._service(), *await self._keys(), *await self._fleet()]
+
+    async def mend(self, findings: Sequence[Finding]) -> int:
+        """Mend what the findings name; give how much was mended."""
+        return await mend(self.patient, [damage for finding in findings for damage in finding.damages])
+
+    async def _service(self) -> list[Finding]:
+        info = await service.read_info(self.patient)
+        # Whether EMP waits for a replica is a setting of the server, which is not asked here.
+        durability = await read_durability(self.pipeline, replicated=False)
+        return [
+            service.version(info),
+            service.role(info),
+            service.eviction(durability),
+            service.persistence(durability, info),
+            service.memory(info),
+            await service.clock(self.patient),
+            await service.scripts(self.patient, self.scripts),
+        ]
+
+    async def _keys(self) -> list[Finding]:
+        before = await counters.live_counters(self.patient)
+        read = await records.read_records(self.patient, self.cap)
+        indexes = await records.indexes(self.patient, read)
+        return [
+            records.looked_at(read),
+            records.unread(read),
+            indexes,
+            await records.parts(self.patient, read),
+            await counters.counters(self.patient, before, read, indexes_are_sound=indexes.severity is Severity.OK),
+            await fleet.forgotten(self.patient, read.names),
+        ]
+
+    async def _fleet(self) -> list[Finding]:
+        return [
+            await fleet.janitor(self.patient),
+            await fleet.workers(self.patient),
+            await fleet.unserved(self.patient),
+            await fleet.set_aside(self.patient),
+        ]
+
+
+@asynccontextmanager
+async def open_doctor(
+    redis_url: str, namespace: str, partition: str, *, cap: int = KEYS_LOOKED_AT
+) -> AsyncIterator[Doctor]:
+    """Open the store at a URL for an examination.
+
+    Raises:
+        SettingsError: the URL cannot be read.
+    """
+    client, scripts = connect(redis_url), Scripts()
+    pipeline = Pipeline(client, scripts)
+    try:
+        yield Doctor(Patient(client, namespace, partition), pipeline, scripts, cap)
+    finally:
+        await pipeline.close()
+        await client.aclose()

@@ -1,0 +1,148 @@
+"""What workers do with jobs in the model: claim, start, report, and every outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from emp_core.ids import JobId, WorkerId
+from emp_core.jobs import JobState
+from emp_core.store import ClaimWord, Pool, Reply
+
+from .world import EXPIRED, ModelJob, World
+
+
+class Holders(World):
+    """The verbs of whoever holds jobs, or wants to."""
+
+    def claim(
+        self, worker: WorkerId, number: int, rooms: Mapping[str, int], total: int, pools: Mapping[str, Pool]
+    ) -> tuple[ClaimWord, list[ModelJob]]:
+        """Give a worker the most urgent jobs; a new claim's token is known by its serial only."""
+        holder = self.workers.get(worker)
+        if holder is None or holder.lost is not None:
+            return ClaimWord.LOST, []
+        if number < holder.claim:
+            return ClaimWord.OLD, []
+        if number == holder.claim:
+            again = [self.jobs[job_id] for job_id in holder.claim_ids or () if job_id in self.jobs]
+            return ClaimWord.OK, [job for job in again if job.state is JobState.CLAIMED and job.worker == worker]
+        if holder.draining:
+            return ClaimWord.DRAINING, []
+        if holder.lease < self.now:
+            return ClaimWord.LATE, []
+        taken = self._take(worker, dict(rooms), total, pools)
+        holder.claim, holder.claim_ids = number, tuple(job.job_id for job in taken)
+        for job_type in rooms:
+            if taken and self.waiting(job_type):
+                self.ring_bell(job_type)
+        return ClaimWord.OK, taken
+
+    def _take(self, worker: WorkerId, rooms: dict[str, int], total: int, pools: Mapping[str, Pool]) -> list[ModelJob]:
+        left = {pool.name: pool.room for pool in pools.values()}
+        line = [job for job_type in rooms if job_type not in self.paused for job in self.waiting(job_type)]
+        taken: list[ModelJob] = []
+        for job in sorted(line, key=lambda job: job.urgency):
+            pool = pools.get(job.job_type)
+            if len(taken) == total:
+                break
+            if rooms[job.job_type] == 0 or (pool and left[pool.name] == 0):
+                continue
+            if job.expires_at is not None and job.expires_at <= self.now:
+                self.finish(job, JobState.FAILED, "expire", "expired", EXPIRED)
+                continue
+            rooms[job.job_type] -= 1
+            if pool:
+                left[pool.name] -= 1
+            job.state, job.worker, job.claimed_at, job.expires_at = JobState.CLAIMED, worker, self.now, None
+            job.serial += 1
+            job.attempt += 1
+            self.tally_duration(job, "wait", max(job.created_at, job.run_at or 0))
+            self.say(job)
+            taken.append(job)
+        return taken
+
+    def start(self, worker: WorkerId, job_id: JobId, token: str) -> Reply:
+        """Say that the handler is about to be called."""
+        job, word = self.holding(worker, job_id, token, "start")
+        if job and job.state is JobState.CLAIMED:
+            self._begin(job)
+        return word
+
+    def _begin(self, job: ModelJob) -> None:
+        job.state, job.started_at = JobState.IN_PROGRESS, self.now
+        self.say(job)
+
+    def report(
+        self,
+        worker: WorkerId,
+        job_id: JobId,
+        token: str,
+        fraction: float | None,
+        message: str | None,
+        log: Sequence[bytes],
+        log_from: int,
+    ) -> Reply:
+        """Keep progress and log lines; lines that came before are passed over."""
+        job, word = self.holding(worker, job_id, token, "report")
+        if job is None:
+            return word
+        if fraction is not None or message is not None:
+            job.fraction = fraction if fraction is not None else job.fraction or 0.0
+            job.message = message if message is not None else job.message or ""
+            self.say(job)
+        if log:
+            have = job.logged[1] if job.logged and job.logged[0] == token else 0
+            job.log += log[max(0, have - log_from) :]
+            job.logged = (token, max(log_from + len(log), have))
+        return word
+
+    def complete(self, worker: WorkerId, job_id: JobId, token: str, result: bytes) -> Reply:
+        """End a job with its result; one that has not begun passes through in_progress."""
+        job, word = self.holding(worker, job_id, token, "complete")
+        if job:
+            if job.state is JobState.CLAIMED:
+                self._begin(job)
+            self.finish(job, JobState.COMPLETED, "complete")
+            job.result = result
+        return word
+
+    def fail(self, worker: WorkerId, job_id: JobId, token: str, error: bytes) -> Reply:
+        """End a job without a result."""
+        job, word = self.holding(worker, job_id, token, "fail")
+        if job and not self.honour_cancel(job, "fail"):
+            self.finish(job, JobState.FAILED, "fail", "error", error)
+        return word
+
+    def retry(self, worker: WorkerId, job_id: JobId, token: str, error: bytes, delay: int) -> Reply:
+        """End an attempt, with another to follow."""
+        job, word = self.holding(worker, job_id, token, "retry")
+        if job and not self.honour_cancel(job, "retry"):
+            self.keep_attempt(job, "retry", "error", error)
+            self.forget_attempt(job)
+            job.settled = "retry"
+            self.totals[f"retried:{job.job_type}"] += 1
+            self.wait_until(job, self.now + delay)
+        return word
+
+    def release(self, worker: WorkerId, job_id: JobId, token: str, delay: int | None) -> Reply:
+        """Give a job back, its attempt uncharged."""
+        job, word = self.holding(worker, job_id, token, "release")
+        if job and not self.honour_cancel(job, "release"):
+            self.keep_attempt(job, "released", "", None)
+            self.forget_attempt(job)
+            job.settled = "release"
+            job.attempt -= 1
+            if delay is None:
+                job.releases += 1
+                self.enter_line(job)
+            else:
+                job.refusals += 1
+                self.wait_until(job, self.now + delay)
+        return word
+
+    def confirm(self, worker: WorkerId, job_id: JobId, token: str) -> Reply:
+        """End a job that its worker was asked to cancel."""
+        job, word = self.holding(worker, job_id, token, "cancel")
+        if job is None:
+            return word
+        return Reply.OK if self.honour_cancel(job, "cancel") else Reply.LEASE_LOST
