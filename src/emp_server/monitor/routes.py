@@ -1,0 +1,83 @@
+"""The monitor's route table, and what its routes have in common: an error is answered with a page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from fastapi import APIRouter
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from starlette.requests import Request
+from starlette.responses import Response
+
+from emp_core.errors import EmpError, InternalError, InvalidRequest
+from emp_server.monitor import actions, job_list, job_page, live, overview, run_page, type_pages, worker_pages
+from emp_server.monitor.rendering import page
+from emp_server.problems import REQUEST_ID
+
+Endpoint = Callable[..., Any]
+
+PAGES: Final[tuple[tuple[str, str, Endpoint], ...]] = (
+    ("GET", "/", overview.show_overview),
+    ("GET", "/jobs", job_list.show_jobs),
+    ("GET", "/jobs/{job_id}", job_page.show_job),
+    ("GET", "/types", type_pages.show_types),
+    ("GET", "/types/{job_type}", type_pages.show_type),
+    ("GET", "/types/{job_type}/run", run_page.show_run),
+    ("POST", "/types/{job_type}/run", run_page.run),
+    ("GET", "/workers", worker_pages.show_workers),
+    ("GET", "/workers/{worker_id}", worker_pages.show_worker),
+    ("POST", "/jobs/actions", actions.act_on_jobs),
+    ("POST", "/types/{job_type}/pause", actions.pause_type),
+    ("POST", "/types/{job_type}/resume", actions.resume_type),
+    ("POST", "/workers/{worker_id}/drain", actions.drain_worker),
+    ("GET", "/ui/live", live.changes),
+)
+
+
+class PageRoute(APIRoute):
+    """A route whose errors are pages and not problem documents."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Give the handler that answers a request."""
+        handle = super().get_route_handler()
+
+        async def answer(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except EmpError as error:
+                return error_page(request, error)
+            except RequestValidationError as error:
+                faults = "; ".join(f"{fault['loc'][-1]}: {fault['msg']}" for fault in error.errors())
+                return error_page(request, InvalidRequest(faults))
+
+        return answer
+
+
+def error_page(request: Request, error: EmpError) -> Response:
+    """Say what went wrong, and when a store that is away is asked again."""
+    shown = error if error.status else InternalError("the server could not do this; its log says why")
+    answer = page(
+        "error.html",
+        shown.status,
+        now=datetime.now(tz=UTC),
+        title=shown.title,
+        detail=shown.detail,
+        problem=shown.problem,
+        request_id=request.scope.get(REQUEST_ID, ""),
+    )
+    retry_after = getattr(shown, "retry_after", None)
+    if retry_after is not None:
+        answer.headers["Retry-After"] = str(retry_after)
+    return answer
+
+
+def monitor_router() -> APIRouter:
+    """Give the monitor's routes; they are no part of the API and of its description."""
+    router = APIRouter(route_class=PageRoute, include_in_schema=False, redirect_slashes=False)
+    for method, path, endpoint in PAGES:
+        methods = ["GET", "HEAD"] if method == "GET" else [method]
+        router.add_api_route(path, endpoint, methods=methods, response_model=None)
+    return router
