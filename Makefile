@@ -12,7 +12,7 @@ INSTALL := $(PIP) install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo dev test test-all lint types docs bench constraints clean
+.PHONY: help setup demo dev test test-all faults chaos test-axe lint types docs bench constraints clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,16 @@ test: $(READY) ## run the tests, the slow ones left out
 test-all: $(READY) ## run every test
 	$(BIN)/pytest -n $(TEST_PROCESSES)
 
+faults: $(READY) ## inject every fault and check what EMP promises (FAULTS="store cut": those alone; SEED=n)
+	PYTHONPATH=tests $(BIN)/python -m faults $(FAULTS) $(if $(SEED),--seed $(SEED))
+
+chaos: $(READY) ## inject random faults for SECONDS=60, with SEED=n
+	PYTHONPATH=tests $(BIN)/python -m faults.chaos --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
+
+test-axe: $(READY) ## check the monitor's pages with axe, fetched from npm
+	npm install --silent --no-save --prefix build/axe axe-core
+	EMP_TEST_AXE=$(CURDIR)/build/axe/node_modules/axe-core/axe.min.js $(BIN)/pytest -q tests/monitor/test_accessibility.py
+
 lint: types ## check style, types, imports and what may be in the tree
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -55,8 +65,8 @@ docs: $(READY) ## check links, what is made from the code, and that the tutorial
 	$(BIN)/python tools/write_docs.py --check
 	$(BIN)/pytest -q tests/docs tests/test_architecture.py
 
-bench: $(READY) ## list the benchmarks
-	@ls benchmarks/*.py 2>/dev/null || echo "no benchmarks yet"
+bench: $(READY) ## measure EMP beside its peers (an hour); QUICK=1: EMP, SAQ and BullMQ in five minutes
+	$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
 
 constraints: $(READY) ## write what .venv holds to constraints.txt
 	{ echo '# Every package of .venv, with its version. Made by `make constraints`.'; \

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from types import UnionType
-from typing import Any, Final, get_args, get_origin
+from typing import Any, Final, Literal, get_args, get_origin
 
 import annotated_types
 import click
@@ -29,6 +29,7 @@ from emp_core.jobs import TRANSITIONS, JobState, Transition
 from emp_core.messages import JobAvailableMessage, JobUpdateMessage, WorkerStatusMessage
 from emp_core.settings import EmpSettings, StoreSettings
 from emp_core.store.keys import OWNERS
+from emp_core.store.refusals import REFUSALS
 from emp_server.cli import server
 from emp_server.settings import ServerSettings
 from emp_worker.cli import worker
@@ -82,6 +83,21 @@ def _halves(text: str) -> tuple[str, str]:
     return what, owner
 
 
+def store_errors() -> str:
+    """List how the store may fail us, and what EMP makes of it."""
+    rows = (
+        (
+            f"`{row.says}`" if row.says.isupper() else row.says,
+            row.when,
+            str(row.error.status),
+            "unknown" if row.may_have_run else "not done",
+            "ends with exit code 2" if row.stops_start else "goes on",
+        )
+        for row in REFUSALS
+    )
+    return table(("the store says", "because", "answer", "outcome", "a process that starts"), rows)
+
+
 def message_fields(message: type[BaseModel]) -> str:
     """List the fields of a message."""
     fields = message.model_fields.items()
@@ -127,7 +143,8 @@ def _form(field: FieldInfo) -> tuple[str, str]:
         if isinstance(each, annotated_types.Ge | annotated_types.Gt)
     ]
     bounds += [f"to {_shown(each.le)}" for each in field.metadata if isinstance(each, annotated_types.Le)]
-    form = ", ".join([_KINDS.get(kinds[0], "text"), *([" ".join(bounds)] if bounds else [])])
+    words = ", ".join(get_args(field.annotation)) if kinds[0] is Literal else ""
+    form = ", ".join([words or _KINDS.get(kinds[0], "text"), *([" ".join(bounds)] if bounds else [])])
     if kinds[0] in {tuple, dict} and any(each is NoDecode for each in field.metadata):
         form += ", separated by commas"
     elif kinds[0] is tuple:
@@ -141,7 +158,7 @@ _KINDS: Final[Mapping[Any, str]] = {
     float: "a number",
     int: "a whole number",
     Path: "a path",
-    timedelta: "seconds",
+    timedelta: "a duration",
     tuple: "names",
 }
 
@@ -167,7 +184,7 @@ def _shown(value: Any) -> str:
         case bool():
             return str(value).lower()
         case timedelta():
-            return f"{value.total_seconds():g}"
+            return f"{value.total_seconds():g}s"
         case tuple():
             return f"`{','.join(value)}`"
         case int():
@@ -180,6 +197,7 @@ PARTS: Final[Mapping[str, Callable[[], str]]] = {
     "chart": state_chart,
     "moves": moves,
     "keys": store_keys,
+    "store_errors": store_errors,
     "fields.job_available": lambda: message_fields(JobAvailableMessage),
     "fields.job_update": lambda: message_fields(JobUpdateMessage),
     "fields.worker_status": lambda: message_fields(WorkerStatusMessage),

@@ -22,6 +22,7 @@ EmpError
 |-- Unreachable                 the client cannot reach the server
 |-- WaitTimedOut                the client waited as long as it was told to
 |-- SettingsError               a setting is wrong; the process does not start
+|-- StoreUnfit                  the store's own configuration would lose jobs; the process does not start
 `-- EmbeddedStoreError          the embedded store cannot be started
 
 An error with a status is answered over HTTP as a problem (RFC 9457) whose `type` ends in its `problem` name; the client
@@ -32,7 +33,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 
 class EmpError(Exception):
@@ -178,18 +179,36 @@ class WaitingLineFull(RequestError):
 
 
 class StoreError(EmpError):
-    """The store cannot do what was asked of it now; nothing is wrong with the request."""
+    """The store cannot do what was asked of it now; nothing is wrong with the request, and repeating it is safe.
+
+    Args:
+        detail: what happened, for people.
+        code: the first word of the store's own error; empty where it said nothing.
+        may_have_run: whether what was asked may have been carried out all the same.
+    """
+
+    def __init__(self, detail: str, *, code: str = "", may_have_run: bool = False) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.may_have_run = may_have_run
+
+    def of(self, *, may_have_run: bool) -> Self:
+        """Give the same error of something larger that was asked, with what is known of that."""
+        return type(self)(self.detail, code=self.code, may_have_run=may_have_run)
+
+    def members(self) -> dict[str, Any]:  # noqa: D102
+        return {"outcome": "unknown" if self.may_have_run else "not_done"}
 
 
 class StoreUnavailable(StoreError):
-    """The store cannot be reached or cannot answer. Whether the call ran is unknown; repeating it is safe."""
+    """The store cannot be reached or cannot answer now. Repeat the call; `outcome` says whether it may have run."""
 
     problem, status, title = "store-unavailable", 503, "The store is not available"
     retry_after: ClassVar[int] = 1
 
 
 class StoreFull(StoreError):
-    """The store's memory or disk is full; nothing was written. Give it room, or wait until retention made some."""
+    """The store's memory or disk is full. Give it room, or wait until retention made some."""
 
     problem, status, title = "store-full", 507, "The store is full"
     retry_after: ClassVar[int] = 10
@@ -211,6 +230,10 @@ class WaitTimedOut(EmpError):
 
 class SettingsError(EmpError):
     """A flag, an `EMP_*` variable or a line of emp.toml is wrong; the message names it."""
+
+
+class StoreUnfit(EmpError):
+    """The store must not be worked on as it is configured; the message has the command that mends it."""
 
 
 class EmbeddedStoreError(EmpError):

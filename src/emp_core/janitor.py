@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from emp_core.errors import EmpError
+from emp_core.outage import Outage
 from emp_core.store import Store
 
 SWEEP_EVERY = 1.0
@@ -32,15 +33,13 @@ class Janitor:
 
     async def run(self) -> None:
         """Sweep until stopped; a store that is away is waited for."""
-        was_away = False
+        outage = Outage(_log, "sweep_failed")
         while not self._stopped.is_set():
             try:
                 await self.step()
-                was_away = False
+                outage.over()
             except EmpError as error:
-                if not was_away:
-                    _log.warning("sweep_failed", error=error.detail)
-                was_away = True
+                outage.failed(error)
             try:
                 await asyncio.wait_for(self._stopped.wait(), self._interval)
             except TimeoutError:

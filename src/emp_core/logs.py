@@ -9,14 +9,24 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import MutableMapping
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from structlog.typing import Processor
 
-from emp_core.settings import StoreSettings
-
 _KEPT = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}
+
+
+class LogSettings(Protocol):
+    """What a process's settings say of its logs; see `emp_core.settings.StoreSettings`."""
+
+    @property
+    def log_format(self) -> str:
+        """`json`, `console`, or `auto`: console on a terminal."""
+
+    @property
+    def log_level(self) -> str:
+        """The least level that is logged."""
 
 
 def escaped(text: str) -> str:
@@ -33,7 +43,7 @@ def _escape_values(_logger: Any, _method: str, event: MutableMapping[str, Any]) 
     return event
 
 
-def configure(settings: StoreSettings) -> None:
+def configure(settings: LogSettings) -> None:
     """Send this process's logs, those of libraries too, to standard error in the form that the settings say."""
     is_console = settings.log_format == "console" or (settings.log_format == "auto" and sys.stderr.isatty())
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]

@@ -2,31 +2,66 @@
 
 from __future__ import annotations
 
+import os
+import re
+import tomllib
+from collections.abc import Mapping, Set
 from datetime import timedelta
 from pathlib import Path
-from tomllib import TOMLDecodeError
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
 )
 
+from emp_core.durations import parse_duration
 from emp_core.errors import SettingsError
+from emp_core.setting_names import PREFIX, SETTING_NAMES, nearest
+from emp_core.setting_remedies import remedy
 
 SETTINGS_FILE = Path("emp.toml")
+
+
+def _file_settings() -> dict[str, Any]:
+    """Read emp.toml, which may hold the settings of all processes; there may be none.
+
+    Raises:
+        SettingsError: it cannot be read, or says something that no process asks for.
+    """
+    if not SETTINGS_FILE.exists():
+        return {}
+    try:
+        content = tomllib.loads(SETTINGS_FILE.read_text("utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{SETTINGS_FILE} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{SETTINGS_FILE} is not UTF-8 (byte {error.start})") from error
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{SETTINGS_FILE}: {error}") from error
+    strange = [_strange(key, value) for key, value in content.items() if key not in SETTING_NAMES]
+    if strange:
+        raise SettingsError("; ".join(strange))
+    return content
+
+
+def _strange(key: str, value: object) -> str:
+    if isinstance(value, dict):
+        return f"{SETTINGS_FILE} has no section [{key}]: settings stand at the top of the file, in no section"
+    near = nearest(key)
+    meant = f"; is {near} meant?" if near is not None else ""
+    return f"{SETTINGS_FILE}: there is no setting {key!r}{meant}"
 
 
 class EmpSettings(BaseSettings):
     """Where every process of EMP finds its settings."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="EMP_", toml_file=SETTINGS_FILE, frozen=True, extra="ignore", populate_by_name=True
-    )
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", populate_by_name=True)
 
     @classmethod
     def settings_customise_sources(
@@ -38,36 +73,44 @@ class EmpSettings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Order the sources: what the command was given, then the environment, then emp.toml."""
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+        return init_settings, env_settings, InitSettingsSource(settings_cls, _file_settings())
+
+
+_NAMESPACE: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+
+
+def _namespace(value: str) -> str:
+    """Refuse what could be mistaken inside a key."""
+    if _NAMESPACE.fullmatch(value) is None:
+        raise ValueError("write 1 to 32 of a-z, 0-9, - and _, a letter or digit first")
+    return value
 
 
 class StoreSettings(EmpSettings):
     """Where the store is, and which part of it is ours."""
 
-    redis_url: str = Field(default="redis://127.0.0.1:6379/0", description="the store: redis://, rediss:// or unix://")
-    namespace: str = Field(
-        default="default",
-        pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$",
-        description="keeps several EMPs in one store apart",
+    redis_url: str = Field(
+        default="redis://127.0.0.1:6379/0", description="the store: redis://, rediss://, redis+sentinel:// or unix://"
     )
-    log_format: str = Field(
-        default="auto", pattern="^(auto|json|console)$", description="json, console, or auto: console on a terminal"
+    namespace: Annotated[str, AfterValidator(_namespace)] = Field(
+        default="default", description="keeps several EMPs in one store apart"
     )
-    log_level: str = Field(
-        default="info", pattern="^(debug|info|warning|error)$", description="the least level that is logged"
+    log_format: Literal["auto", "json", "console"] = Field(
+        default="auto", description="json, console, or auto: console on a terminal"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="the least level that is logged"
     )
 
 
-def _number_of_seconds(value: Any) -> Any:
-    """Read a plain number in a text as seconds; pydantic itself reads only ISO 8601 durations there."""
-    try:
-        return float(value) if isinstance(value, str) else value
-    except ValueError:
-        return value
+def _seconds(value: Any) -> Any:
+    """Read a text like 30, 1.5, 500ms or 5m; pydantic itself reads only ISO 8601 durations there."""
+    seconds = parse_duration(value) if isinstance(value, str) else None
+    return value if seconds is None else seconds
 
 
-Seconds = Annotated[timedelta, BeforeValidator(_number_of_seconds)]
-"""A time span in a setting: a number of seconds, or an ISO 8601 duration like PT30S."""
+Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
+"""A time span in a setting: seconds, 500ms, 30s, 5m, 2h, 1d, or an ISO 8601 duration like PT30S."""
 
 
 def comma_separated(value: Any) -> Any:
@@ -87,12 +130,22 @@ def load(model: type[S], **flags: Any) -> S:
     """Read a process's settings; a flag that is None was not given.
 
     Raises:
-        SettingsError: a value is wrong, or emp.toml cannot be read; the message names each.
+        SettingsError: a value is wrong, or emp.toml cannot be read; the message names each with its place.
     """
+    given = {name: value for name, value in flags.items() if value is not None}
     try:
-        return model(**{name: value for name, value in flags.items() if value is not None})
+        return model(**given)
     except ValidationError as error:
-        lines = [f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors()]
+        variables = {name.upper() for name in os.environ}
+        lines = [f"{_place(fault, given, variables)}: {remedy(fault)}" for fault in error.errors()]
         raise SettingsError("; ".join(lines)) from error
-    except TOMLDecodeError as error:
-        raise SettingsError(f"{SETTINGS_FILE}: {error}") from error
+
+
+def _place(fault: ErrorDetails, flags: Mapping[str, Any], variables: Set[str]) -> str:
+    """Say where a wrong value stands: in the first source that says something counts."""
+    name, *inside = map(str, fault["loc"])
+    if name in flags:
+        return ".".join([name, *inside])
+    if (variable := PREFIX + name.upper()) in variables:
+        return variable
+    return f"{SETTINGS_FILE}, {'.'.join([name, *inside])}"

@@ -22,11 +22,13 @@ from emp_core.store import Store
 from emp_server.catalog import Catalog
 from emp_server.door import Door
 from emp_server.lasting import lasting
+from emp_server.monitor.routes import monitor_router
 from emp_server.parts import Parts
 from emp_server.problems import on_emp_error, on_fault, on_http_exception, on_refused_parameters
-from emp_server.routes import batch, description, events, health, job_types, jobs, stats, status_page, workers
+from emp_server.routes import batch, description, events, health, job_types, jobs, stats, workers
 from emp_server.routes.submission import SubmitJob, SubmitTypedJob
 from emp_server.settings import ServerSettings
+from emp_server.store_watch import StoreWatch
 from emp_server.updates import Updates
 
 Endpoint = Callable[..., Any]
@@ -56,9 +58,8 @@ ROUTES: Final[tuple[tuple[str, str, Endpoint], ...]] = (
     ("GET", "/readyz", health.readyz),
     ("GET", "/openapi.json", description.openapi),
     ("GET", "/docs", description.docs),
-    ("GET", "/", status_page.status),
 )
-"""The routes of the framework. Beside them stand the two submissions (see `build_app`), which are plain ASGI."""
+"""The API's routes. Beside them stand the two submissions (see `build_app`), plain ASGI, and `monitor.routes.PAGES`."""
 
 SUBMIT: Final = "/v1/jobs"
 SUBMIT_TYPED: Final = "/v1/job-types/{job_type}/jobs"
@@ -84,7 +85,7 @@ def build_app(settings: ServerSettings, store: Store) -> Application:
     """Build the server on an open store."""
     catalog = Catalog(store, settings.job_types_fresh_for)
     updates = Updates(store.feed, settings.stream_buffer_updates, catalog.heard)
-    parts = Parts(settings, store, catalog, updates)
+    parts = Parts(settings, store, catalog, updates, StoreWatch(store))
     submit = SubmitJob(parts)
     framework = _framework(parts, submit)
 
@@ -94,6 +95,17 @@ def build_app(settings: ServerSettings, store: Store) -> Application:
         await (submit if is_submission else framework)(scope, receive, send)
 
     return Application(Door(entrance, settings), parts)
+
+
+@asynccontextmanager
+async def _watched(watch: StoreWatch) -> AsyncIterator[None]:
+    """Keep an eye on the store while the body runs."""
+    watching = asyncio.create_task(lasting("store_watch", watch.run))
+    try:
+        yield
+    finally:
+        watching.cancel()
+        await asyncio.wait([watching])
 
 
 @asynccontextmanager
@@ -111,7 +123,7 @@ async def _swept(store: Store) -> AsyncIterator[None]:
 def _framework(parts: Parts, submit: SubmitJob) -> FastAPI:
     @asynccontextmanager
     async def life(_app: FastAPI) -> AsyncIterator[None]:
-        async with parts.updates.running(), _swept(parts.store):
+        async with parts.updates.running(), _watched(parts.watch), _swept(parts.store):
             yield
 
     app = FastAPI(
@@ -136,5 +148,6 @@ def _framework(parts: Parts, submit: SubmitJob) -> FastAPI:
     # Known to the router as well, so that a wrong method there is answered with the right ones.
     app.router.routes.append(Route(SUBMIT, submit, methods=["POST"]))
     app.router.routes.append(Route(SUBMIT_TYPED, SubmitTypedJob(parts), methods=["POST"]))
-    app.router.routes.append(Mount("/ui", StaticFiles(directory=str(files("emp_server") / "ui" / "static"))))
+    app.include_router(monitor_router())
+    app.router.routes.append(Mount("/ui", StaticFiles(directory=str(files("emp_server.monitor") / "static"))))
     return app

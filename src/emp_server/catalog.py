@@ -11,7 +11,7 @@ from datetime import timedelta
 import structlog
 from packaging.version import InvalidVersion, Version
 
-from emp_core.errors import UnknownJobType
+from emp_core.errors import StoreError, UnknownJobType
 from emp_core.jobs import Announcement
 from emp_core.messages import WorkerStatusMessage
 from emp_core.store import Store
@@ -94,8 +94,12 @@ class Catalog:
     async def _read_again(self) -> Snapshot:
         if self._reading is None or self._reading.done():
             self._reading = asyncio.create_task(self._read())
-        # Shielded: one of the askers may give up while the others still wait for the same reading.
-        return await asyncio.shield(self._reading)
+        try:
+            # Shielded: one of the askers may give up while the others still wait for the same reading.
+            return await asyncio.shield(self._reading)
+        except StoreError as error:
+            # Whatever the asker was about to do, it has not begun.
+            raise error.of(may_have_run=False) from error
 
     async def _read(self) -> Snapshot:
         announced, paused, workers = await asyncio.gather(

@@ -13,23 +13,33 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--host", help="The address to listen on; beyond loopback only with --insecure.  [default: 127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65535), help="The port; 0 takes a free one.  [default: 8321]")
-@click.option("--redis-url", help="The store: redis://, rediss:// or unix://.")
+@click.option("--redis-url", help="The store: redis://, rediss://, redis+sentinel:// or unix://.")
 @click.option("--namespace", help="The part of the store to use.")
 @click.option("--workers", "server_workers", type=click.IntRange(1, 64), help="Server processes that share the port.")
+@click.option(
+    "--durability",
+    type=click.Choice(["store", "replica"]),
+    help="Answer a submission when the store has it, or a replica, too.  [default: store]",
+)
 @click.option(
     "--insecure", is_flag=True, default=None, help="Listen beyond loopback although nobody has to show a key."
 )
 def server(**flags: Any) -> None:
     """Serve the HTTP API until SIGTERM or Ctrl-C.
 
-    A store that is away is no reason to end: submissions are answered with 503 until it is back.
+    A store that is away is no reason to end: submissions are answered with 503 until it is back. One that would lose
+    jobs, or lets nobody in, is refused with exit code 2.
     """
+    import asyncio
+
     from emp_core import logs
+    from emp_core.admission import admit
     from emp_server.processes import Processes
     from emp_server.serving import listen, say_where, serve_process
 
     settings = _settings(flags)
     logs.configure(settings)
+    asyncio.run(admit(settings.redis_url, settings.namespace, replicated=settings.replicated))
     try:
         listener = listen(settings)
     except OSError as error:

@@ -176,11 +176,23 @@ class StatsAnswer(msgspec.Struct, frozen=True):
     oldest_pending: Mapping[str, datetime]
 
 
+class DurabilityAnswer(msgspec.Struct, frozen=True):
+    """What the store keeps of what it has answered."""
+
+    level: Annotated[str, Meta(description="memory, process, disk, replica or unknown")]
+    why: Annotated[str, Meta(description="the store's configuration that it follows from")]
+    replicas: Annotated[int, Meta(description="how many replicas follow the store now")]
+
+
 class HealthAnswer(msgspec.Struct, frozen=True):
-    """The server's health; `epoch` names the birth of the store."""
+    """The server's health."""
 
     status: str
-    epoch: str | UnsetType = UNSET
+    epoch: Annotated[str | UnsetType, Meta(description="names the birth of the store")] = UNSET
+    emptied: Annotated[int | UnsetType, Meta(description="how often the store came back empty under this server")] = (
+        UNSET
+    )
+    durability: DurabilityAnswer | UnsetType = UNSET
 
 
 class FaultAnswer(msgspec.Struct, frozen=True):
@@ -203,3 +215,6 @@ class ProblemAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     near: Annotated[Sequence[str], Meta(description="names of job types like the one that was asked for")] = ()
     state: Annotated[str, Meta(description="the job's state")] = ""
     limit: Annotated[int, Meta(description="the limit, in bytes or items")] = 0
+    outcome: Annotated[
+        str, Meta(description="of a failure of the store: `unknown`, or `not_done` if it surely was not carried out")
+    ] = ""

@@ -108,9 +108,9 @@ def _is_address(name: str) -> bool:
 
 
 def _armoured(headers: list[tuple[bytes, bytes]], request_id: bytes) -> list[tuple[bytes, bytes]]:
-    """Add what every answer carries; a page brings its own content policy, a cacheable answer its own cache rule."""
+    """Add what every answer carries; a page brings its own policies, a cacheable answer its own cache rule."""
     names = {name for name, _ in headers}
-    answer = [*headers, *_ARMOUR, (b"x-request-id", request_id)]
+    answer = [*headers, *(each for each in _ARMOUR if each[0] not in names), (b"x-request-id", request_id)]
     if b"content-security-policy" not in names:
         answer.append((b"content-security-policy", CONTENT_SECURITY))
     if b"cache-control" not in names:

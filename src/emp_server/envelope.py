@@ -130,9 +130,10 @@ def split_batch(body: bytes, limit: int, *, lines: bool) -> list[bytes]:
     """Cut a batch into its items: a JSON array, or one item per line. Empty lines are passed over, but counted.
 
     Raises:
-        InvalidRequest: it is not an array. A line that is not JSON is the affair of that item.
+        InvalidRequest: it is empty, or not an array. A line that is not JSON is the affair of that item.
         TooLarge: it has more items than the limit; the rest of it was not cut.
     """
+    strict_json.refuse_empty(body)
     items = body.split(b"\n", limit) if lines else _elements(body, limit)
     if len(items) > limit and items[limit].strip():
         raise TooLarge(f"the batch has more than {limit} items", limit=limit)

@@ -121,6 +121,5 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "readyz": Operation({200: ("It is ready", Content(schema=d.HealthAnswer))}),
     "openapi": Operation({200: ("This document", _ANY)}),
     "docs": Operation({200: ("A page", Content(HTML))}),
-    "status": Operation({200: ("A page", Content(HTML))}),
 }
 """By the name of the route's function, which is also its operationId."""

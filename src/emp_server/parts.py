@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from emp_core.store import Store
 from emp_server.catalog import Catalog
 from emp_server.settings import ServerSettings
+from emp_server.store_watch import StoreWatch
 from emp_server.updates import Updates
 
 
@@ -21,6 +22,7 @@ class Parts:
     store: Store
     catalog: Catalog
     updates: Updates
+    watch: StoreWatch
 
 
 def _parts(request: Request) -> Parts:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any, Final
@@ -44,7 +46,8 @@ class PayloadCheck:
         try:
             value = msgspec.json.decode(payload)
         except msgspec.DecodeError as error:  # a number that no machine number holds
-            raise _refusal([PayloadFault("", shortened(str(error)))]) from error
+            faults = list(islice(_number_faults(payload), FAULTS_SHOWN))
+            raise _refusal(faults or [PayloadFault("", shortened(str(error)))]) from error
         if self._validator.is_valid(value):
             return
         raise _refusal(list(islice(_faults(self._validator.iter_errors(value)), FAULTS_SHOWN)))
@@ -53,6 +56,32 @@ class PayloadCheck:
 def _refusal(faults: list[PayloadFault]) -> InvalidPayload:
     first = faults[0]
     return InvalidPayload(f"{first.pointer or 'the payload'}: {first.message}", faults=faults)
+
+
+def _number_faults(payload: bytes) -> Iterator[PayloadFault]:
+    """Find the numbers that are too large, of well-formed JSON that holds one; msgspec does not say where."""
+    yield from _too_large(json.loads(payload, parse_int=_integer), ())
+
+
+def _integer(digits: str) -> float:
+    try:
+        return int(digits)
+    except ValueError:  # Python, and msgspec with it, reads at most 4,300 digits
+        return math.inf
+
+
+def _too_large(value: Any, path: tuple[str | int, ...]) -> Iterator[PayloadFault]:
+    match value:
+        case float() if math.isinf(value):
+            yield PayloadFault(pointer(*path), "is a number out of range")
+        case dict():
+            for name, each in value.items():
+                yield from _too_large(each, (*path, name))
+        case list():
+            for at, each in enumerate(value):
+                yield from _too_large(each, (*path, at))
+        case _:
+            pass
 
 
 def _faults(errors: Iterator[ValidationError]) -> Iterator[PayloadFault]:

@@ -74,7 +74,7 @@ def serve_process(settings: ServerSettings, sockets: Sequence[socket.socket]) ->
 
 async def serve(settings: ServerSettings, sockets: Sequence[socket.socket]) -> None:
     """Serve on open sockets until the server is told to stop. A store that is away is waited for: 503 until then."""
-    async with open_store(settings.redis_url, settings.namespace) as store:
+    async with open_store(settings.redis_url, settings.namespace, replicated=settings.replicated) as store:
         await make_server(settings, store).serve(list(sockets))
 
 

@@ -19,6 +19,11 @@ class ServerSettings(StoreSettings):
     host: str = Field(default="127.0.0.1", description="the address to listen on")
     port: int = Field(default=8321, ge=0, le=65535, description="the port to listen on; 0 takes a free one")
     server_workers: int = Field(default=1, ge=1, le=64, description="server processes that share the port")
+    durability: str = Field(
+        default="store",
+        pattern="^(store|replica)$",
+        description="when a submission is answered: when the store has it, or (replica) when a replica has it, too",
+    )
     insecure: bool = Field(default=False, description="listen beyond loopback although nobody has to show a key")
     allowed_hosts: Names = Field(
         default=(),
@@ -47,6 +52,11 @@ class ServerSettings(StoreSettings):
     stop_grace: Seconds = Field(
         default=timedelta(seconds=10), ge=timedelta(0), description="time for open requests to end at a stop"
     )
+
+    @property
+    def replicated(self) -> bool:
+        """Tell whether submissions wait for a replica."""
+        return self.durability == "replica"
 
     @property
     def body_limit_bytes(self) -> int:

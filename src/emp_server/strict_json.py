@@ -18,12 +18,23 @@ DEPTH_LIMIT: Final = 64
 MESSAGE_LENGTH: Final = 300
 
 
+def refuse_empty(body: bytes) -> None:
+    """Check that there is a body.
+
+    Raises:
+        InvalidRequest: there is none, or white space alone.
+    """
+    if not body[:1].strip() and not body.strip():
+        raise InvalidRequest("the body is empty; send JSON")
+
+
 def decoded(body: bytes) -> str:
     """Give the body as text; JSON is UTF-8 without a byte order mark (RFC 8259, section 8.1).
 
     Raises:
-        InvalidRequest: it is something else; the message has the byte.
+        InvalidRequest: it is something else, or nothing; the message has the byte.
     """
+    refuse_empty(body)
     if body.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
         raise InvalidRequest("the body begins with a byte order mark; send plain UTF-8")
     try:
@@ -53,7 +64,7 @@ def malformed(error: Exception, text: str = "") -> InvalidRequest:
             lone = _lone_surrogate(text)
             if lone is not None:
                 return InvalidRequest(f"the body holds half of a surrogate pair (character {lone})")
-            return InvalidRequest(shortened(str(error)))
+            return InvalidRequest(_ENDS_EARLY if str(error) == _TRUNCATED else shortened(str(error)))
         case RecursionError():
             return InvalidRequest(f"the body is nested deeper than {DEPTH_LIMIT} levels")
         case _:
@@ -70,6 +81,8 @@ def shortened(text: str) -> str:
     return text if len(text) <= MESSAGE_LENGTH else text[: MESSAGE_LENGTH - 3] + "..."
 
 
+_TRUNCATED: Final = "Input data was truncated"
+_ENDS_EARLY: Final = "the body's JSON ends before it is whole"
 _PLACE: Final = re.compile(r" - at `\$(.*)`$", re.DOTALL)
 _NAMED_FIELD: Final = re.compile(r"(?:unknown|required) field `(.*)`$", re.DOTALL)
 

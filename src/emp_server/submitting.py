@@ -133,7 +133,7 @@ async def _follow(
         if new is not None:
             return new
         if isinstance(error, StoreError):
-            raise
+            raise error.of(may_have_run=True) from error
         raise StateConflict(
             "the first job of this idempotency key has gone: its retention is over; use a new key"
         ) from error

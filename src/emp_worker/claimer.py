@@ -10,7 +10,8 @@ import structlog
 
 from emp_core.errors import EmpError
 from emp_core.ids import WorkerId
-from emp_core.jobs import ClaimedJob
+from emp_core.jobs import ClaimedJob, Released
+from emp_core.outage import Outage
 from emp_core.store import Claim, ClaimWord, Doorbell, Ring, Store
 from emp_worker.flusher import Flusher
 from emp_worker.slots import Slots
@@ -65,14 +66,15 @@ class Claimer:
 
     async def run(self) -> None:
         """Claim until stopped; a store that is away is waited for."""
-        pause = _PAUSE_FIRST
+        pause, outage = _PAUSE_FIRST, Outage(_log, "claim_failed")
         try:
             while not self._stopped.is_set():
                 try:
                     await self.step()
+                    outage.over()
                     pause = _PAUSE_FIRST
                 except EmpError as error:
-                    _log.warning("claim_failed", error=error.detail, again_in_seconds=pause)
+                    outage.failed(error)
                     await first_of(self._stopped, patience=pause)
                     pause = min(pause * 2, _PAUSE_LAST)
                     self._left_behind = True
@@ -127,6 +129,7 @@ class Claimer:
             # It does not listen for all that we have room for now. A pop that is cancelled may have swallowed a ring.
             await self._hang_up()
             self._left_behind = True
+            await self._ring_again(self._heard - rooms)
         if self._bell is None:
             self._heard = rooms
             self._bell = asyncio.create_task(self._store.doorbell.wait(self._worker_id, rooms, self._next_due))
@@ -151,6 +154,10 @@ class Claimer:
         else:
             await self._store.jobs.ring(ring.job_type)
 
+    async def _ring_again(self, job_types: frozenset[str]) -> None:
+        """Ring for the types that we listened for and will not claim: the pop may have swallowed another's ring."""
+        await asyncio.gather(*(self._store.jobs.ring(job_type) for job_type in job_types))
+
     async def _hang_up(self) -> None:
         if self._bell is not None:
             # Once is not enough: redis-py may swallow a cancellation while it connects.
@@ -160,6 +167,26 @@ class Claimer:
             # Whatever it ends with is of no use: who hangs up claims, or stops.
             await asyncio.gather(self._bell, return_exceptions=True)
             self._bell = None
+
+    async def hand_back(self) -> None:
+        """Undo what answers that nobody read have taken, once the store answers; call it when `run` has ended.
+
+        A pop may have swallowed a ring that another worker waits for. A claim may have taken jobs that would be
+        recovered as lost, and charged: asked for again with no room it takes nothing new, and gives the same jobs.
+        """
+        while True:
+            try:
+                await self._ring_again(self._heard)
+                if self.is_asking:
+                    claim = await self._store.jobs.claim(self._worker_id, self._number + 1, {}, 0)
+                    self.is_asking = False
+                    for job in claim.jobs:
+                        self._flusher.settle(Released(job.job_id, job.token))
+            except EmpError as error:
+                _log.warning("not_handed_back", error=error.detail, again_in_seconds=_PAUSE_LAST)
+                await asyncio.sleep(_PAUSE_LAST)
+            else:
+                return
 
     def stop(self) -> None:
         """Take nothing more; `run` ends after the claim under way, whose jobs are still begun."""

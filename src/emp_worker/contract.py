@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
 from emp_core.jobs import Completed
 from emp_worker.jobtypes import JobType
-from emp_worker.testing import run_job
+from emp_worker.testing import JobRun, run_job_async
+
+LOOP_BOUND: Final = 1.0
+"""Seconds that an async handler may keep its worker's loop from everything else."""
+CANCEL_BOUND: Final = 5.0
+"""Seconds within which a handler should end that was called off."""
+_CANCEL_AFTER: Final = 0.05
+_TICK: Final = 0.01
 
 
 class Verdict(StrEnum):
@@ -21,6 +30,7 @@ class Verdict(StrEnum):
     OK = "ok"
     FAILED = "failed"
     SKIPPED = "skipped"
+    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +44,10 @@ class Finding:
 
 
 def check_job_type(job_type: JobType, *, run: bool = False) -> list[Finding]:
-    """Check a job type against the contract; with `run`, perform its handler on every example too."""
+    """Check a job type against the contract; with `run`, perform its handler on the examples, the first one twice."""
     checks = {"schema": _schema_faults, "descriptions": _description_faults, "examples": _example_faults}
     if run:
-        checks["run"] = _run_faults
+        checks |= {"run": _run_faults, "cancel": _cancel_faults}
     findings: list[Finding] = []
     for name, check in checks.items():
         faults = [Finding(job_type.name, name, Verdict.FAILED, message) for message in check(job_type)]
@@ -88,11 +98,43 @@ def _example_faults(job_type: JobType) -> Iterator[str]:
 
 
 def _run_faults(job_type: JobType) -> Iterator[str]:
-    """Check that the handler accepts the examples and that its results fit."""
+    """Check that the handler accepts the examples, that its results fit, and that it leaves the loop to others."""
     for number, example in enumerate(job_type.examples, start=1):
-        run = run_job(job_type, json.dumps(example))
+        run, lag = asyncio.run(_watched(job_type, json.dumps(example)))
         if not isinstance(run.outcome, Completed):
             yield f"example {number} did not complete: {(run.error or {}).get('message', type(run.outcome).__name__)}"
+        if lag > LOOP_BOUND:
+            yield f"example {number} blocked the event loop for {lag:.1f} s; await instead, or make it a `def` handler"
+
+
+def _cancel_faults(job_type: JobType) -> Iterator[str]:
+    """Check that the handler ends soon when it is called off; one that is through before has nothing to show."""
+    for example in job_type.examples[:1]:
+        began = time.monotonic()
+        asyncio.run(run_job_async(job_type, json.dumps(example), cancel_after=_CANCEL_AFTER))
+        took = time.monotonic() - began
+        if took > CANCEL_BOUND:
+            remedy = "await" if job_type.is_async else "call job.raise_if_cancelled()"
+            yield f"example 1 went on for {took:.1f} s after it was called off; {remedy} between the steps of long work"
+
+
+async def _watched(job_type: JobType, payload: str) -> tuple[JobRun, float]:
+    """Perform an attempt, and measure the longest time that its loop could do nothing else."""
+    longest = 0.0
+
+    async def tick() -> None:
+        nonlocal longest
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(_TICK)
+            longest = max(longest, time.monotonic() - before - _TICK)
+
+    ticking = asyncio.create_task(tick())
+    run = await run_job_async(job_type, payload)
+    # A last turn: what blocked until the end has kept the tick from counting it.
+    await asyncio.sleep(2 * _TICK)
+    ticking.cancel()
+    return run, longest
 
 
 def _validator_or_none(job_type: JobType) -> Any:

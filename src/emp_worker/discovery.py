@@ -18,6 +18,7 @@ class Phase(StrEnum):
     """How far a plugin came before it failed."""
 
     METADATA = "metadata"
+    REQUIREMENTS = "requirements"
     IMPORT = "import"
     HOOKS = "hooks"
     JOB_TYPES = "job types"
@@ -26,7 +27,10 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PluginFailure:
-    """What is wrong with a plugin, why, and how far it came. `traceback` is empty where there is none to see."""
+    """What is wrong with a plugin, why, and how far it came.
+
+    `traceback` holds what it wrote last if it ended a process; it is empty where there is nothing to see.
+    """
 
     distribution: str
     version: str
@@ -51,8 +55,14 @@ class FoundPlugin:
 
 
 def is_named(plugin: FoundPlugin | PluginFailure, names: Collection[str]) -> bool:
-    """Tell whether one of the names is that of the plugin's distribution or of its entry point."""
-    return not {normalised(plugin.distribution), normalised(plugin.entry_point)}.isdisjoint(map(normalised, names))
+    """Tell whether one of the names is the plugin's: of its distribution, its entry point, or `full_name`."""
+    own = {normalised(each) for each in (plugin.distribution, plugin.entry_point, full_name(plugin))}
+    return not own.isdisjoint(map(normalised, names))
+
+
+def full_name(plugin: FoundPlugin | PluginFailure) -> str:
+    """Name a plugin so that no other is meant: `distribution:entry point`."""
+    return f"{plugin.distribution}:{plugin.entry_point}"
 
 
 def normalised(name: str) -> str:

@@ -15,12 +15,15 @@ import structlog
 from emp_core.errors import EmpError, InternalError, StoreFull
 from emp_core.ids import JobId, WorkerId
 from emp_core.jobs import Completed, Failed, Outcome, Report, Retry, Started
+from emp_core.outage import Outage
 from emp_core.store import Reply, Store
 
 REPORT_EVERY = 0.1
 """Seconds between two reports of a job: progress is coalesced to ten a second, a final outcome never is."""
 BACKLOG_OUTCOMES = 1000
 BACKLOG_BYTES = 64 * 1024 * 1024
+FLUSH_BYTES = 8 * 1024 * 1024
+"""Outcomes of one flush: what a store that is slow or just back takes in one call, so that each flush gets on."""
 _PAUSE_FIRST, _PAUSE_LAST = 0.1, 1.0
 
 _log = structlog.get_logger("emp.worker")
@@ -120,14 +123,15 @@ class Flusher:
 
     async def run(self) -> None:
         """Flush whatever comes until stopped, and then what is left."""
-        pause = _PAUSE_FIRST
+        pause, outage = _PAUSE_FIRST, Outage(_log, "flush_failed")
         while not (self._given_up or (self._stopping and self._is_empty())):
             await self._dirty.wait()
             try:
                 await self.step()
+                outage.over()
                 pause = _PAUSE_FIRST
             except EmpError as error:
-                _log.warning("flush_failed", error=error.detail, outcomes=len(self._outcomes), again_in_seconds=pause)
+                outage.failed(error, outcomes=len(self._outcomes))
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _PAUSE_LAST)
                 self._dirty.set()
@@ -156,8 +160,9 @@ class Flusher:
             asyncio.get_running_loop().call_later(REPORT_EVERY, self._dirty.set)
 
     def _gather(self) -> _Batch:
-        """Choose what goes out now: all outcomes and starts; reports of jobs that end, the others when it is time."""
-        outcomes = list(self._outcomes.values())
+        """Choose what goes out now: outcomes and starts; reports of jobs that end, the others when it is time."""
+        outcomes = self._next_outcomes()
+        going = {outcome.job_id for outcome in outcomes}
         # complete passes through in_progress by itself, and no other outcome needs the start either.
         starts = [start for start in self._starts.values() if start.job_id not in self._outcomes]
         now = time.monotonic()
@@ -165,11 +170,23 @@ class Flusher:
         reports = [
             said.report(job_id)
             for job_id, said in self._said.items()
-            if said.is_news() and (is_time or job_id in self._outcomes)
+            if said.is_news() and (is_time or job_id in going)
         ]
         if reports and is_time:
             self._reported_at = now
         return _Batch(starts, reports, outcomes)
+
+    def _next_outcomes(self) -> list[Outcome]:
+        """Give the outcomes of this flush, the oldest first; what is left makes the next one."""
+        chosen: list[Outcome] = []
+        size = 0
+        for outcome in self._outcomes.values():
+            size += _size(outcome)
+            if chosen and size > FLUSH_BYTES:
+                self._dirty.set()
+                break
+            chosen.append(outcome)
+        return chosen
 
     async def _report(self, reports: list[Report]) -> list[Report]:
         """Write reports and give those that are done with; a full store costs log lines and progress, not outcomes."""

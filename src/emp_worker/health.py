@@ -7,12 +7,18 @@ import http
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from emp_core.errors import SettingsError
+
 _READ_WITHIN = 5.0
 
 
 @asynccontextmanager
 async def serve_health(port: int, is_ready: Callable[[], bool]) -> AsyncIterator[None]:
-    """Answer while the body runs: `/livez` 200, `/readyz` 200 or 503, anything else 404."""
+    """Answer while the body runs: `/livez` 200, `/readyz` 200 or 503, anything else 404.
+
+    Raises:
+        SettingsError: the port cannot be used.
+    """
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -31,7 +37,11 @@ async def serve_health(port: int, is_ready: Callable[[], bool]) -> AsyncIterator
         finally:
             writer.close()
 
-    async with await asyncio.start_server(answer, "127.0.0.1", port, limit=8192):
+    try:
+        server = await asyncio.start_server(answer, "127.0.0.1", port, limit=8192)
+    except OSError as error:
+        raise SettingsError(f"health_port {port} of 127.0.0.1 cannot be used: {error.strerror}") from error
+    async with server:
         yield
 
 

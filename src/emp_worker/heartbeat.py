@@ -18,6 +18,7 @@ import structlog
 from emp_core.errors import EmpError
 from emp_core.ids import WorkerId, new_worker_id
 from emp_core.jobs import Announcement, Trouble
+from emp_core.outage import Outage
 from emp_core.store import LeaseWord, LeaveWord, Renewed, Store, open_store
 from emp_worker.lease import Lease, boot_time
 
@@ -75,6 +76,7 @@ class Heartbeat:
         self._poked = asyncio.Event()
         self._leaving: str | None = None
         self._epoch = ""
+        self._asked_as: WorkerId | None = None
         self._announce_from = 0.0
         self._thread = threading.Thread(target=self._in_thread, name="emp-heartbeat", daemon=True)
 
@@ -112,24 +114,32 @@ class Heartbeat:
     async def _keep_lease(self) -> None:
         async with open_store(self._redis_url, self._namespace) as store:
             lease: Lease | None = None
+            outage = Outage(_log, "lease_not_renewed")
             while self._leaving is None:
                 self._poked.clear()
                 pause = RETRY_EVERY
                 try:
                     lease = await (self._register(store) if lease is None else self._renew(store, lease))
+                    outage.over()
                     pause = 0.0 if lease is None else lease.length.total_seconds() / 3
                     await self._announce(store)
                 except EmpError as error:
-                    _log.warning("lease_not_renewed", error=error.detail, again_in_seconds=pause)
+                    outage.failed(error)
                 if self._leaving is None and pause:
                     await _pause(self._poked, pause)
-            if lease is not None:
-                await self._leave(store, lease.worker_id, self._leaving)
+            worker_id = self._asked_as if lease is None else lease.worker_id
+            if worker_id is not None:
+                await self._leave(store, worker_id, self._leaving)
 
     async def _register(self, store: Store) -> Lease | None:
-        """Get a lease under a new id: an id that was lost once is answered LOST for ever."""
-        sent_at, worker_id = boot_time(), new_worker_id()
+        """Get a lease under a new id: an id that was lost once is answered LOST for ever.
+
+        Without an answer the same id is asked for again: a second one would leave a lease behind that nobody keeps.
+        """
+        sent_at = boot_time()
+        worker_id = self._asked_as = self._asked_as or new_worker_id()
         registered = await store.workers.register(worker_id, self._info)
+        self._asked_as = None
         if registered.word is not LeaseWord.OK:
             return None
         if self._epoch and registered.epoch != self._epoch:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import pluggy
 import structlog
 
 from emp_core.jobs import Announcement
-from emp_worker import hookspecs
-from emp_worker.discovery import FoundPlugin, Phase, PluginFailure, find_plugins, is_named, normalised
+from emp_worker.discovery import FoundPlugin, Phase, PluginFailure, find_plugins, full_name, is_named, normalised
 from emp_worker.error_json import describe
-from emp_worker.failures import InvalidJobType
-from emp_worker.hookspecs import PROJECT
 from emp_worker.jobtypes import JobType
+from emp_worker.loading import LoadedPlugin, load_plugin, new_manager
+from emp_worker.probe import find_deadly
 
 _log = structlog.get_logger("emp.worker")
 
@@ -36,15 +34,6 @@ class LoadedType:
 
 
 @dataclass(frozen=True, slots=True)
-class LoadedPlugin:
-    """A plugin that was loaded: the object that it hooks with, and all job types that it declares."""
-
-    found: FoundPlugin
-    plugin: object
-    job_types: tuple[JobType, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Plugins:
     """All that loading gave: the job types to serve, what was loaded, failed or left out, and the hooks to call."""
 
@@ -60,6 +49,16 @@ class Plugins:
         rows += [report_row(each, "failed") for each in self.failures]
         rows += [report_row(each, "disabled") for each in self.disabled]
         return tuple(sorted(rows, key=lambda row: (row["distribution"], row["entry_point"], row["state"])))
+
+    def needed_for(self, job_type: str) -> tuple[str, ...]:
+        """Name the distributions that an attempt of a served type runs code of: its own, and those that wrap jobs."""
+        wrapping = [hook.plugin for hook in self.hooks.emp_around_job.get_hookimpls()]
+        around = {each.found.distribution for each in self.loaded if each.plugin in wrapping}
+        return tuple(sorted({self.types[job_type].distribution, *around}))
+
+    def not_loaded(self) -> tuple[str, ...]:
+        """Name the plugins that failed and serve nothing, so that another process need not find out again."""
+        return tuple(full_name(each) for each in self.failures if each.phase not in {Phase.METADATA, Phase.CONFLICT})
 
     def _served(self, plugin: LoadedPlugin) -> list[str]:
         return [each.name for each in plugin.job_types if self._serves(each)]
@@ -84,26 +83,37 @@ def report_row(plugin: FoundPlugin | PluginFailure, state: str, job_types: Seque
 
 
 def load_plugins(
-    *, only: Collection[str] | None = None, disabled: Collection[str] = (), prefer: Mapping[str, str] | None = None
+    *,
+    only: Collection[str] | None = None,
+    disabled: Collection[str] = (),
+    prefer: Mapping[str, str] | None = None,
+    import_limit: timedelta = timedelta(0),
 ) -> Plugins:
     """Find and load the installed plugins.
 
-    `only` and `disabled` hold names of distributions or entry points; `prefer` says which distribution serves a job
-    type that several declare (without it none does). Never fails: what went wrong is in `failures`, and whether that
-    matters is the caller's business.
+    Never fails: what went wrong is in `failures`, and whether that matters is the caller's business.
+
+    Args:
+        only: names of the distributions or entry points to load; None loads all.
+        disabled: names of those not to load.
+        prefer: which distribution serves a job type that several declare; without it none does.
+        import_limit: how long one may take; each is tried in a child process first, which may die of it. 0: no trial.
     """
     found, failures = find_plugins()
     wanted = [plugin for plugin in found if (only is None or is_named(plugin, only)) and not is_named(plugin, disabled)]
-    manager = _manager()
+    deadly = find_deadly(wanted, import_limit) if import_limit else []
+    failures += deadly
+    spared = {full_name(each) for each in deadly}
+    manager = new_manager()
     loaded: list[LoadedPlugin] = []
-    for plugin in wanted:
-        match _load(plugin):
+    for plugin in (each for each in wanted if full_name(each) not in spared):
+        match load_plugin(plugin):
             case PluginFailure() as failure:
                 failures.append(failure)
             case LoadedPlugin() as each:
                 loaded.append(each)
                 if not manager.is_registered(each.plugin):  # two entry points may name one module
-                    manager.register(each.plugin, name=f"{plugin.distribution}:{plugin.entry_point}")
+                    manager.register(each.plugin, name=full_name(plugin))
     types, conflicts = _served(loaded, prefer or {})
     left_out = tuple(plugin for plugin in found if plugin not in wanted)
     return Plugins(types, tuple(loaded), (*failures, *conflicts), left_out, manager.hook)
@@ -118,58 +128,6 @@ def tell(hook: pluggy.HookCaller, **facts: Any) -> None:
             told = describe(error)
             problem = f"{told['kind']}: {told['message']}"
             _log.warning("hook_failed", hook=hook.name, plugin=observer.plugin_name, error=problem)
-
-
-def _manager() -> pluggy.PluginManager:
-    manager = pluggy.PluginManager(PROJECT)
-    manager.add_hookspecs(hookspecs)
-    return manager
-
-
-def _load(found: FoundPlugin) -> LoadedPlugin | PluginFailure:
-    """Import one plugin and check what it declares, surviving whatever its code does short of ending the process."""
-    phase = Phase.IMPORT
-    try:
-        # What a plugin prints while it loads must not get into a command's JSON.
-        with contextlib.redirect_stdout(sys.stderr):
-            plugin = found.entry.load()
-            phase = Phase.HOOKS
-            # A manager of its own: a plugin with a wrong hook never comes near the others'.
-            manager = _manager()
-            manager.register(plugin, name=found.distribution)
-            _check_hooks(manager, plugin)
-            phase = Phase.JOB_TYPES
-            job_types = tuple(_declared(manager.hook.emp_job_types()))
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # noqa: BLE001 - a plugin's code may raise anything, SystemExit too
-        told = describe(error)
-        return found.failure(phase, f"{told['kind']}: {told['message']}", told.get("traceback", ""))
-    return LoadedPlugin(found, plugin, job_types)
-
-
-def _check_hooks(manager: pluggy.PluginManager, plugin: object) -> None:
-    """Refuse a plugin that hooks nothing, something unknown, or something without saying so."""
-    manager.check_pending()
-    hooked = {caller.name for caller in manager.get_hookcallers(plugin) or ()}
-    known = {name for name in vars(hookspecs) if name.startswith("emp_")}
-    if unmarked := sorted(name for name in known - hooked if callable(getattr(plugin, name, None))):
-        raise InvalidJobType(f"{', '.join(unmarked)} is not marked; put @hookimpl above it")
-    if not hooked:
-        raise InvalidJobType("the plugin hooks nothing; declare its job types in emp_job_types")
-
-
-def _declared(answers: list[Any]) -> Iterator[JobType]:
-    """Check that what a plugin declares are job types of different names."""
-    names: set[str] = set()
-    for answer in answers:
-        for job_type in answer:
-            if not isinstance(job_type, JobType):
-                raise InvalidJobType(f"emp_job_types gave {job_type!r}; give JobType(...) objects")
-            if job_type.name in names:
-                raise InvalidJobType(f"emp_job_types gave {job_type.name} twice")
-            names.add(job_type.name)
-            yield job_type
 
 
 def _served(loaded: list[LoadedPlugin], prefer: Mapping[str, str]) -> tuple[dict[str, LoadedType], list[PluginFailure]]:

@@ -1,7 +1,8 @@
 """One worker process under its supervisor: `python -m emp_worker.process`.
 
-Its settings come as one JSON line on standard input, which stays open: its end means that the supervisor has gone, and
-the worker drains. What the supervisor should know goes as JSON lines to the descriptor that the settings line names.
+Its settings come as one JSON line on standard input, which stays open: a further line says that the worker should
+drain, or that its grace is over, and its end that the supervisor has gone; it drains then. What the supervisor should
+know goes as JSON lines to the descriptor that the settings line names.
 """
 
 from __future__ import annotations
@@ -25,7 +26,11 @@ from emp_worker.settings import WorkerSettings
 from emp_worker.supervisor import CANNOT_START
 from emp_worker.watchdog import Watchdog
 from emp_worker.worker import Worker, served_types
+from emp_worker.worker_process import HURRY
 
+END_WITHIN = 1.0
+"""Seconds that the interpreter gets for its end when all is stored: to wait for threads, to call what plugins have
+registered with atexit."""
 _log = structlog.get_logger("emp.worker")
 
 
@@ -35,15 +40,25 @@ def main() -> None:
     given = json.loads(orders.readline())
     settings = WorkerSettings.model_validate(given["settings"])
     logs.configure(settings)
-    plugins = load_plugins(only=settings.plugins, disabled=settings.plugins_disabled, prefer=settings.plugins_prefer)
+    plugins = load_plugins(
+        only=settings.plugins,
+        disabled=settings.plugins_disabled,
+        prefer=settings.plugins_prefer,
+        import_limit=settings.plugins_import_limit,
+    )
+    # A child process that takes handlers loads the plugins too, without a trial.
+    disabled = (*settings.plugins_disabled, *plugins.not_loaded())
+    settings = settings.model_copy(update={"plugins_disabled": disabled})
     try:
         check(settings, plugins)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            is_stuck = runner.run(_work(settings, plugins, int(given["report_to"]), orders))
-            if is_stuck:
-                # A handler that ignores its end would hold up the loop's end, or the interpreter's, for ever.
-                _flush()
-                os._exit(0)
+            # Threads that handlers have left behind may hold up the loop's end, or the interpreter's, for ever.
+            try:
+                is_stuck = runner.run(_work(settings, plugins, int(given["report_to"]), orders))
+            except BaseException:
+                _end_within(END_WITHIN, code=1)
+                raise
+            _end_within(0.0 if is_stuck else END_WITHIN)
     except SettingsError as error:
         _log.error("cannot_start", error=error.detail)
         sys.exit(CANNOT_START)
@@ -57,6 +72,16 @@ def _take_orders() -> IO[str]:
     os.dup2(nothing, 0)
     os.close(nothing)
     return orders
+
+
+def _end_within(seconds: float, code: int = 0) -> None:
+    """End the process by then, if it has not ended by itself."""
+    _flush()
+    if not seconds:
+        os._exit(code)
+    timer = threading.Timer(seconds, os._exit, (code,))
+    timer.daemon = True
+    timer.start()
 
 
 def _flush() -> None:
@@ -124,9 +149,9 @@ async def _work(settings: WorkerSettings, plugins: Plugins, report_to: int, orde
 
 
 def _watch_supervisor(loop: asyncio.AbstractEventLoop, worker: Worker, orders: IO[str]) -> None:
-    """Wait for the end of what was standard input."""
-    while orders.readline():
-        pass
+    """Hear the supervisor: a handler may have taken the signals away from us."""
+    while line := orders.readline():
+        loop.call_soon_threadsafe(worker.hurry if line == HURRY else worker.stop)
     if not loop.is_closed():
         _log.warning("supervisor_gone")
         loop.call_soon_threadsafe(worker.stop)

@@ -114,22 +114,44 @@ class Session:
         async with running(self._flusher), running(self._strangers):
             async with running(self._claimer):
                 await first_of(self.lost, orders.retire, orders.drain)
-            if not self.lost.is_set() and not orders.drain.is_set():
-                # The successor works already, so nothing presses: a job that may begin only once would be lost here.
-                _log.info("retiring", running=len(self._executor.running))
-                await first_of(self._executor.idle, self.lost, orders.drain)
-            if not self.lost.is_set():
-                _log.info("draining", running=len(self._executor.running), grace_seconds=grace.total_seconds())
-                await first_of(self._executor.idle, hurry, self.lost, patience=grace.total_seconds())
-            self._executor.end_all(Ending.LEASE_LOST if self.lost.is_set() else Ending.SHUTDOWN)
-            await first_of(self._executor.idle, patience=END_WITHIN)
-            self._executor.abandon()
+            handing_back = asyncio.create_task(self._claimer.hand_back())
+            try:
+                await self._wind_down(orders, grace)
+                await self._write_out(handing_back, hurry, grace)
+            finally:
+                handing_back.cancel()
+
+    async def _wind_down(self, orders: Orders, grace: timedelta) -> None:
+        """Let running jobs end, within the grace where something presses; then end them."""
+        if not self.lost.is_set() and not orders.drain.is_set():
+            # The successor works already, so nothing presses: a job that may begin only once would be lost here.
+            _log.info("retiring", running=len(self._executor.running))
+            await first_of(self._executor.idle, self.lost, orders.drain)
+        if not self.lost.is_set():
+            _log.info("draining", running=len(self._executor.running), grace_seconds=grace.total_seconds())
+            await first_of(self._executor.idle, orders.hurry, self.lost, patience=grace.total_seconds())
+        self._executor.end_all(Ending.LEASE_LOST if self.lost.is_set() else Ending.SHUTDOWN)
+        await first_of(self._executor.idle, patience=END_WITHIN)
+        self._executor.abandon()
+
+    async def _write_out(self, handing_back: asyncio.Task[None], hurry: asyncio.Event, grace: timedelta) -> None:
+        """Store every outcome, and what the claimer gives back.
+
+        A store that is away at the end is waited for, but not for ever: whoever stops us would kill us at last.
+        """
+
+        async def write() -> None:
+            await handing_back
             self._flusher.stop()
-            # A store that is away at the end is waited for, but not for ever: whoever stops us would kill us at last.
-            if not hurry.is_set() and not self.lost.is_set():
-                await first_of(self._flusher.written, hurry, patience=grace.total_seconds())
-            await first_of(self._flusher.written, patience=END_WITHIN)
-            self._flusher.give_up()
+            await self._flusher.written.wait()
+
+        writing = asyncio.create_task(write())
+        if not hurry.is_set() and not self.lost.is_set():
+            await first_of(hurry, also=writing, patience=grace.total_seconds())
+        await asyncio.wait({writing}, timeout=END_WITHIN)
+        writing.cancel()
+        self._flusher.stop()
+        self._flusher.give_up()
 
     def renewed(self, lease: Lease, answer: Renewed) -> None:
         """Take a renewal: it confirms the lease, repeats cancel requests, and says how many jobs we should hold."""

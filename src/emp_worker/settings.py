@@ -35,6 +35,12 @@ class PluginSettings(StoreSettings):
         default_factory=dict,
         description="who serves a job type that several declare: `type=distribution`, separated by commas",
     )
+    plugins_import_limit: Seconds = Field(
+        default=timedelta(seconds=60),
+        ge=timedelta(0),
+        description="the longest that loading a plugin may take, in seconds: a child process tries it first, and a "
+        "plugin that ends this one is left out; 0: no trial",
+    )
 
 
 class WorkerSettings(PluginSettings):
@@ -52,7 +58,13 @@ class WorkerSettings(PluginSettings):
         default=None,
         ge=1,
         le=256,
-        description="the most child processes with handlers, and the most for jobs that must be alone; default: cores",
+        description='the most child processes for handlers with isolation="process"; default: cores',
+    )
+    children_alone: int = Field(
+        default=16,
+        ge=1,
+        le=256,
+        description="the most jobs at once that have a child process of their own, since they have lost a worker",
     )
     child_max_jobs: int = Field(default=1000, ge=1, description="a child process is replaced after so many jobs")
     child_max_age: Seconds = Field(

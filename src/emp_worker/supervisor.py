@@ -9,11 +9,13 @@ import asyncio
 import contextlib
 import signal
 import time
+from datetime import timedelta
 
 import structlog
 
 from emp_core.errors import EmpError
 from emp_core.ids import WorkerId
+from emp_core.outage import Outage
 from emp_core.store import LeaveWord, open_store
 from emp_worker.health import serve_health
 from emp_worker.settings import WorkerSettings
@@ -21,7 +23,7 @@ from emp_worker.worker_process import WorkerProcess
 
 CANNOT_START = 2
 """The exit code of a worker process that says: starting again will not help."""
-_PAUSE_FIRST, _PAUSE_LAST = 0.2, 30.0
+_PAUSE_SECOND, _PAUSE_LAST = 0.2, 30.0
 _HEALTHY_AFTER = 30.0
 _REPORT_FOR = 20.0
 
@@ -69,8 +71,8 @@ class Supervisor:
                 process.drain()
 
     async def _keep(self, number: int, group: asyncio.TaskGroup) -> None:
-        """Run one worker process after another; a pause that doubles keeps a crash loop cheap."""
-        pause, has_served = _PAUSE_FIRST, False
+        """Run one worker process after another: at once after the first death, then after pauses that double."""
+        pause, has_served = 0.0, False
         while not self._stop.is_set():
             process = await self._start(number)
             end = group.create_task(self._see_off(process, group))
@@ -79,7 +81,7 @@ class Supervisor:
             wish.cancel()
             has_served = has_served or process.worker_id is not None
             if process.retiring.is_set():  # it finishes what it has beside its successor
-                pause = _PAUSE_FIRST
+                pause = 0.0
                 continue
             code = await end
             if self._stop.is_set() or code == 0:  # a worker that was drained from afar is not started again
@@ -89,14 +91,18 @@ class Supervisor:
                 self._pass_on()
                 break
             if time.monotonic() - process.started_at > _HEALTHY_AFTER:
-                pause = _PAUSE_FIRST
+                pause = 0.0
             _log.info("worker_restarts", process=number, in_seconds=pause)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), pause)
-            pause = min(pause * 2, _PAUSE_LAST)
+            pause = min(max(pause * 2, _PAUSE_SECOND), _PAUSE_LAST)
 
     async def _start(self, number: int) -> WorkerProcess:
-        process = self._newest[number] = WorkerProcess(number, self._settings)
+        settings, before = self._settings, self._newest.get(number)
+        if before is not None and before.has_loaded_all:
+            # A trial would find nothing, and the jobs of the one before are waiting.
+            settings = settings.model_copy(update={"plugins_import_limit": timedelta(0)})
+        process = self._newest[number] = WorkerProcess(number, settings)
         await process.start()
         self._living.add(process)
         if self._stop.is_set():  # told to stop while it was being started
@@ -122,6 +128,7 @@ class Supervisor:
     async def _report_death(self, worker_id: WorkerId, reason: str) -> None:
         """Tell the store that a worker is dead, so that its jobs need not wait for its lease to run out."""
         deadline = time.monotonic() + _REPORT_FOR
+        outage = Outage(_log, "death_not_reported")
         async with open_store(self._settings.redis_url, self._settings.namespace) as store:
             while time.monotonic() < deadline:
                 try:
@@ -129,7 +136,8 @@ class Supervisor:
                     while word is LeaveWord.LOST and await store.jobs.recover():
                         pass
                 except EmpError as error:
-                    _log.warning("death_not_reported", worker_id=worker_id, error=error.detail)
+                    outage.failed(error, worker_id=worker_id)
                     await asyncio.sleep(0.5)
                 else:
+                    outage.over()
                     return

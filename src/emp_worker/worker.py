@@ -24,7 +24,7 @@ from emp_core.store import Renewed, Store, open_store
 from emp_worker.heartbeat import Condition, Heartbeat
 from emp_worker.isolation import Runners
 from emp_worker.isolation.frames import Start
-from emp_worker.isolation.process import Children, Wear
+from emp_worker.isolation.process import Bounds, Children, Wear
 from emp_worker.jobtypes import Isolation
 from emp_worker.lease import Lease
 from emp_worker.loop_watch import LoopWatch
@@ -47,8 +47,8 @@ def served_types(plugins: Plugins, patterns: tuple[str, ...]) -> dict[str, Loade
     }
 
 
-def _children(settings: WorkerSettings, *, alone: int) -> Children:
-    """Make the child processes; each loads the plugins by itself, as this process has done."""
+def _children(settings: WorkerSettings, plugins: Plugins) -> Children:
+    """Make the child processes; each loads plugins by itself, as this process has done."""
     start = Start(
         sys_path=tuple(sys.path),
         only=settings.plugins,
@@ -57,7 +57,8 @@ def _children(settings: WorkerSettings, *, alone: int) -> Children:
         log_level=settings.log_level,
     )
     wear = Wear(settings.child_max_jobs, settings.child_max_age, settings.child_max_growth)
-    return Children(start, wear, alone)
+    bounds = Bounds(alone=settings.children_alone, starting=os.cpu_count() or 1)
+    return Children(start, lambda job_type: plugins.needed_for(job_type.name), wear, bounds)
 
 
 class Worker:
@@ -89,7 +90,7 @@ class Worker:
             Isolation.PROCESS: min(settings.concurrency, children),
         }
         self._slots = Slots(self._types, sizes, settings.max_jobs)
-        self._runners = Runners(sizes[Isolation.THREAD], plugins.hooks, _children(settings, alone=children))
+        self._runners = Runners(sizes[Isolation.THREAD], plugins.hooks, _children(settings, plugins))
         self._loop = asyncio.get_running_loop()
         self._started_at = datetime.now(UTC)
         self._lease: Lease | None = None
@@ -141,12 +142,15 @@ class Worker:
             tell(hooks.emp_worker_stopping, worker=self._worker_info(self._lease))
 
     def stop(self) -> None:
-        """Drain: claim nothing more and finish within the grace. Called again, the grace is over at once."""
-        if self._orders.drain.is_set():
-            self._orders.hurry.set()
+        """Drain: claim nothing more and finish within the grace. To be told again changes nothing."""
         self._orders.drain.set()
         self._report({"draining": True})
         self._heartbeat.poke()
+
+    def hurry(self) -> None:
+        """Drain, and let the grace be over at once."""
+        self._orders.hurry.set()
+        self.stop()
 
     async def _retire_in_time(self) -> None:
         """Make room for a fresh process when this one has taken its jobs or reached its age."""
@@ -178,7 +182,7 @@ class Worker:
 
     def lease_given(self, lease: Lease) -> None:
         """Take a new lease, from the heartbeat's thread."""
-        self._report({"worker_id": lease.worker_id})
+        self._report({"worker_id": lease.worker_id, "plugins_failed": len(self._plugins.failures)})
         self._loop.call_soon_threadsafe(self._given, lease)
 
     def lease_renewed(self, lease: Lease, renewed: Renewed) -> None:

@@ -21,6 +21,8 @@ from emp_worker.settings import WorkerSettings
 ALIVE_FOR = 15.0
 """Seconds that a sign of life counts: a lease."""
 SILENT_PATIENCE = 1.0
+DRAIN, HURRY = "drain\n", "hurry\n"
+"""What a worker process is told on standard input: to stop within its grace, and that this is over."""
 _READ_OUT = 0.5
 _END_AT_LEAST_WITHIN = 25.0
 """Seconds beside the grace that a stop may take: to write outcomes, leave lifespans, give the lease back."""
@@ -30,11 +32,15 @@ _log = structlog.get_logger("emp.supervisor")
 
 
 class WorkerProcess:
-    """A process that runs `emp_worker.process`. `retiring` is set when it wants a successor; times are monotonic."""
+    """A process that runs `emp_worker.process`. `retiring` is set when it wants a successor; times are monotonic.
+
+    `has_loaded_all` says that it has served, with every plugin that there is.
+    """
 
     def __init__(self, number: int, settings: WorkerSettings) -> None:
         self.number = number
         self.worker_id: WorkerId | None = None
+        self.has_loaded_all = False
         self.started_at = time.monotonic()
         self.retiring = asyncio.Event()
         self._settings = settings
@@ -67,10 +73,13 @@ class WorkerProcess:
             self._process.stdin.write(line.encode() + b"\n")
 
     async def wait(self) -> int:
-        """Wait for its end and give its exit code; what it reported is read then."""
+        """Wait for its end and give its exit code; what it reported is read then, and its process group has ended."""
         if self._process is None or self._reader is None:
             raise RuntimeError("a process has to be started before it can end")
         code = await self._process.wait()
+        # What handlers have started and left behind. While any of it lives, the group's number is given to nobody else.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         # Its end of the pipe may live on in a child that a handler left behind.
         await asyncio.wait({self._reader}, timeout=_READ_OUT)
         self._reader.cancel()
@@ -84,14 +93,14 @@ class WorkerProcess:
 
     def drain(self) -> None:
         """Tell it to stop well; one whose loop does not hear it within the grace, or that takes ages, is killed."""
-        self._send(signal.SIGTERM)
+        self._tell(DRAIN)
         grace = self._settings.grace.total_seconds()
         self._later(grace + _HURRY_WITHIN, self._kill_deaf)
         self._later(2 * grace + _END_AT_LEAST_WITHIN, lambda: self.kill("it did not end within its grace"))
 
     def hurry(self) -> None:
         """Tell it to stop now; what is left of it in a few seconds is killed."""
-        self._send(signal.SIGTERM)
+        self._tell(HURRY)
         self._later(_HURRY_WITHIN, lambda: self.kill("it did not end at once"))
 
     def kill(self, why: str) -> None:
@@ -130,8 +139,9 @@ class WorkerProcess:
     def _hear(self, facts: Mapping[str, Any]) -> None:
         self._alive_at = time.monotonic()
         match facts:
-            case {"worker_id": worker_id}:
+            case {"worker_id": worker_id, "plugins_failed": failed}:
                 self.worker_id = WorkerId(worker_id)
+                self.has_loaded_all = failed == 0
             case {"draining": _}:
                 self._is_draining = True
             case {"retiring": _}:
@@ -160,6 +170,13 @@ class WorkerProcess:
     def _kill_deaf(self) -> None:
         if not self._is_draining:
             self.kill("its event loop did not hear that it should stop")
+
+    def _tell(self, order: str) -> None:
+        """Say it over standard input: a handler may have taken the signals away from the process."""
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.write(order.encode())
+        if self.worker_id is None:  # it may still be loading plugins, and does not read
+            self._send(signal.SIGTERM)
 
     def _send(self, number: signal.Signals) -> None:
         if self._process is not None and self._process.returncode is None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from emp_core.cli.jobs import RUNNING
+from emp_core.client import EmpClient
 from emp_core.ids import new_job_id, new_worker_id
 from emp_core.jobs import JobState
 from support.broken_server import answer, broken_server
@@ -125,6 +126,50 @@ def test_job_show_prints_the_job(run, client):
 
     assert f"id\t{job.id}\n" in run("job", "show", job.id).stdout
     assert json.loads(run("job", "show", job.id, "--json").stdout)["result"] == job.result
+
+
+@pytest.fixture
+def failed(client: EmpClient) -> str:
+    """Give the id of a job that failed in its first and only attempt."""
+    return client.submit("simulation.run", {"steps": 1, "fail_attempts": 9}, max_attempts=1, wait=20).id
+
+
+def test_a_failed_job_is_printed_with_its_reason_and_its_message_in_a_line(run):
+    ran = run("submit", "simulation.run", "-p", "fail_attempts=9", "-p", "steps=1", "--max-attempts", "1", "--wait")
+
+    lines = dict(line.split("\t") for line in ran.stdout.splitlines())
+    assert lines["reason"] == "error"
+    assert lines["error"].startswith("JobError: ")
+    assert "Traceback" not in ran.stdout
+
+
+def test_job_show_of_a_failed_job_prints_its_attempts_and_its_traceback_readably(run, failed):
+    shown = run("job", "show", failed).stdout
+
+    assert re.search(r"^attempt 1\t\S+Z, failed, error, JobError: ", shown, re.MULTILINE)
+    assert re.search(r"^traceback:\nTraceback \(most recent call last\):\n  File ", shown, re.MULTILINE)
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_the_url_and_json_may_stand_before_the_command_or_behind_it(run, emp_url, before):
+    common = ("--url", emp_url, "--json")
+
+    ran = run(*common, "types", EMP_URL="") if before else run("types", *common, EMP_URL="")
+
+    assert "simulation.run" in [each["job_type"] for each in json.loads(ran.stdout)]
+
+
+def test_the_url_may_stand_before_a_command_of_a_command(run, emp_url, running):
+    ran = run("--json", "--url", emp_url, "job", "show", running, EMP_URL="")
+
+    assert json.loads(ran.stdout)["id"] == running
+
+
+def test_a_variable_that_is_no_setting_is_warned_of(run):
+    ran = run("types", EMP_ULR="http://x")
+
+    assert ran.returncode == 0
+    assert "EMP_ULR is no setting of EMP and is ignored; is EMP_URL meant?" in ran.stderr
 
 
 def test_job_result_prints_the_stored_bytes(run, client, tmp_path):

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 import click
 import pytest
 
-from emp_core.cli.durations import DURATION, MOMENT, parse_duration
+from emp_core.cli.durations import DURATION, MOMENT
+from emp_core.durations import parse_duration
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from emp_core.errors import (
     InvalidRequest,
     PayloadFault,
     StateConflict,
+    StoreUnavailable,
     TooLarge,
     UnknownJobType,
     problems,
@@ -23,6 +24,7 @@ CARRYING = {
     UnknownJobType: {"near": ["image.thumbnail"]},
     StateConflict: {"state": "failed"},
     TooLarge: {"limit": 1000},
+    StoreUnavailable: {"may_have_run": True},
 }
 
 

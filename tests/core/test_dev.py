@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import sysconfig
+import venv
 from pathlib import Path
 
 import httpx2
@@ -88,7 +90,7 @@ def test_a_second_one_on_the_same_data_is_told_who_runs(start_dev, start_process
     assert "Traceback" not in second.output()
 
 
-def test_a_server_that_cannot_start_ends_it_with_a_reason(start_dev, start_process, tmp_path):
+def test_a_port_that_is_taken_ends_it_with_a_reason(start_dev, start_process, tmp_path):
     taken = httpx2.URL(url_of(start_dev("--no-reload"))).port
 
     second = start_process(
@@ -96,7 +98,8 @@ def test_a_server_that_cannot_start_ends_it_with_a_reason(start_dev, start_proce
     )
 
     assert second.wait(timeout=30) == 1
-    assert "emp server ended with" in second.output()
+    assert f"cannot listen on 127.0.0.1 port {taken}" in second.output()
+    assert "--port" in second.output()
     wait_until(lambda: second.left_running() == {}, timeout=5)
 
 
@@ -107,9 +110,64 @@ def test_a_killed_store_comes_back_with_its_data(start_dev):
         job = client.submit("simulation.run", {"steps": 1, "step_seconds": 0}, wait=20)
 
         os.kill(pid_of(dev, "valkey-server"), signal.SIGKILL)
-        dev.wait_for("the store has ended; starting it again")
+        dev.wait_for("the store has ended; it starts again")
 
         assert client.get(job.id).state == "completed"
+
+
+@pytest.mark.parametrize("part", PART)
+def test_a_killed_part_starts_again(start_dev, part):
+    dev = start_dev("--no-reload")
+    with EmpClient(url_of(dev), patience=20) as client:
+        wait_until(lambda: "simulation.run" in job_types(client), timeout=20)
+        killed = pid_of(dev, PART[part])
+
+        os.kill(killed, signal.SIGKILL)
+        dev.wait_for(f"emp {part} was killed by SIGKILL; it starts again in 0.5 s")
+
+        wait_until(lambda: PART[part] in " ".join(dev.left_running().values()), timeout=20)
+        assert pid_of(dev, PART[part]) != killed
+        job = client.submit("simulation.run", {"steps": 1, "step_seconds": 0}, wait=30)
+    assert job.state == "completed"
+
+
+def test_a_part_that_is_told_to_end_starts_again_too(start_dev):
+    dev = start_dev("--no-reload")
+
+    os.kill(pid_of(dev, PART["worker"]), signal.SIGTERM)
+
+    dev.wait_for("emp worker ended with exit code 0; it starts again in 0.5 s")
+
+
+def test_without_plugins_it_says_what_to_install_and_goes_on(start_process, tmp_path):
+    python = python_without_plugins(tmp_path / "venv")
+    command = [python, "-m", "emp_core.cli", "dev", "--port", "0", "--data-dir", str(tmp_path / "data"), "--no-reload"]
+
+    dev = start_process(command)
+    dev.wait_for("no plugin is installed, so nothing performs jobs: install one .*pip install", timeout=30)
+
+    with EmpClient(url_of(dev)) as client:
+        assert client.job_types() == []
+
+
+def python_without_plugins(place: Path) -> str:
+    """Make an environment that has what ours has, except for the plugins' packages; gives its Python."""
+    venv.create(place, symlinks=True)
+    [site] = place.glob("lib/python*/site-packages")
+    for each in Path(sysconfig.get_path("purelib")).iterdir():
+        if "emp_plugin" not in each.name:
+            (site / each.name).symlink_to(each)
+    return str(place / "bin" / "python")
+
+
+def test_a_server_that_cannot_start_ends_it_with_reload_too(start_process, tmp_path):
+    command = [sys.executable, "-m", "emp_core.cli", "dev", "--reload", "--port", "0"]
+
+    dev = start_process(command, env={"EMP_SERVER_WORKERS": "none"})
+
+    assert dev.wait(timeout=30) == 1
+    assert "EMP_SERVER_WORKERS: write a whole number" in dev.output()
+    assert "emp server ended with exit code 2; its reason is above" in dev.output()
 
 
 def test_a_change_of_code_starts_server_and_worker_again(start_dev):

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 from pydantic import Field, ValidationError
 
+from emp_core.cli.dev_settings import DevSettings
+from emp_core.cli.settings import ClientSettings
 from emp_core.errors import SettingsError
+from emp_core.setting_names import SETTING_NAMES, ignored_variables
 from emp_core.settings import SETTINGS_FILE, Seconds, StoreSettings, load
 from emp_server.settings import ServerSettings
 from emp_worker.settings import WorkerSettings
@@ -54,16 +57,103 @@ def test_each_value_has_its_own_source(folder: Path, monkeypatch: pytest.MonkeyP
     assert (settings.log_level, settings.log_format, settings.namespace) == ("debug", "json", "default")
 
 
-@pytest.mark.parametrize("source", ["flag", "environment", "file"])
-def test_a_wrong_value_is_told_by_its_name(folder: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
-    """From whichever source it came."""
-    if source == "environment":
+@pytest.mark.parametrize(
+    ("source", "place"), [("flag", "log_level"), ("environment", "EMP_LOG_LEVEL"), ("file", "emp.toml, log_level")]
+)
+def test_a_wrong_value_is_told_with_its_place(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, source: str, place: str
+) -> None:
+    """That of the source which counts; the later ones may be wrong as well."""
+    (folder / SETTINGS_FILE).write_text('log_level = "loud"\n')
+    if source != "file":
         monkeypatch.setenv("EMP_LOG_LEVEL", "loud")
-    elif source == "file":
-        (folder / SETTINGS_FILE).write_text('log_level = "loud"\n')
 
-    with pytest.raises(SettingsError, match="log_level"):
+    with pytest.raises(SettingsError) as raised:
         load(StoreSettings, **({"log_level": "loud"} if source == "flag" else {}))
+
+    assert str(raised.value) == f"{place}: write debug, info, warning or error"
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "remedy"),
+    [
+        ("grace", "soon", "write a duration like 30s or 500ms"),
+        ("child_max_age", "0", "write more than 0 seconds"),
+        ("max_age", "0", "write more than 0 seconds"),
+        ("port", "x", "write a whole number"),
+        ("port", "-1", "write at least 0"),
+        ("port", "70000", "write at most 65535"),
+        ("strict", "perhaps", "write true or false"),
+        ("plugins_prefer", "a", "'a' is not `job type=distribution`"),
+        ("name", "n" * 65, "write at most 64 characters"),
+        ("namespace", "a b", "write 1 to 32 of a-z, 0-9, - and _, a letter or digit first"),
+    ],
+)
+def test_a_wrong_value_is_answered_with_what_to_write(
+    monkeypatch: pytest.MonkeyPatch, setting: str, value: str, remedy: str
+) -> None:
+    """In words for whoever writes the setting, not for who knows the library that reads it."""
+    monkeypatch.setenv(f"EMP_{setting.upper()}", value)
+    model = next(each for each in MODELS if setting in each.model_fields)
+
+    with pytest.raises(SettingsError) as raised:
+        load(model)
+
+    assert str(raised.value) == f"EMP_{setting.upper()}: {remedy}"
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('redis_ulr = "redis://x"', "emp.toml: there is no setting 'redis_ulr'; is redis_url meant?"),
+        ("zzz = 1", "emp.toml: there is no setting 'zzz'"),
+        (
+            "[worker]\ngrace = 1",
+            "emp.toml has no section [worker]: settings stand at the top of the file, in no section",
+        ),
+    ],
+)
+def test_what_no_process_asks_for_in_the_file_is_refused(folder: Path, line: str, told: str) -> None:
+    """A misspelt setting must not be passed over."""
+    (folder / SETTINGS_FILE).write_text(f"{line}\n")
+
+    with pytest.raises(SettingsError) as raised:
+        load(StoreSettings)
+
+    assert str(raised.value) == told
+
+
+def test_the_file_may_hold_the_settings_of_other_processes(folder: Path) -> None:
+    """One emp.toml serves all."""
+    (folder / SETTINGS_FILE).write_text('port = 1\ngrace = "45s"\nurl = "http://x"\n')
+
+    assert load(ServerSettings).port == 1
+    assert load(WorkerSettings).grace == timedelta(seconds=45)
+
+
+def test_the_list_of_names_is_that_of_the_models() -> None:
+    """A setting that is missing there would be refused in emp.toml."""
+    names = {name for model in (*MODELS, DevSettings, ClientSettings) for name in model.model_fields}
+
+    assert names == SETTING_NAMES
+
+
+def test_a_variable_that_is_no_setting_is_told_with_the_one_that_may_be_meant() -> None:
+    """It may belong to other software, so it is not refused; that of a test is passed over."""
+    told = ignored_variables(["EMP_NAMSPACE", "EMP_PORT", "EMP_TEST_REQUIRE_REDIS", "EMP_XYZZY", "PATH"])
+
+    assert told == [
+        "EMP_NAMSPACE is no setting of EMP and is ignored; is EMP_NAMESPACE meant?",
+        "EMP_XYZZY is no setting of EMP and is ignored",
+    ]
+
+
+def test_a_file_that_is_no_text_is_told_by_its_name(folder: Path) -> None:
+    """With the byte."""
+    (folder / SETTINGS_FILE).write_bytes(b'name = "\xff"\n')
+
+    with pytest.raises(SettingsError, match=r"emp\.toml is not UTF-8 \(byte 8\)"):
+        load(StoreSettings)
 
 
 def test_all_wrong_values_are_told_at_once() -> None:
@@ -121,7 +211,9 @@ class Patience(StoreSettings):
     pause: Seconds = Field(default=timedelta(seconds=1), description="a pause")
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("30", 30), ("1.5", 1.5), ("PT30S", 30), ("PT1M", 60)])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("30", 30), ("1.5", 1.5), ("500ms", 0.5), ("5m", 300), ("PT30S", 30), ("PT1M", 60)]
+)
 def test_a_time_span_is_a_number_of_seconds_or_an_iso_duration(
     text: str, seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,5 +228,5 @@ def test_what_is_no_time_span_is_told(text: str, monkeypatch: pytest.MonkeyPatch
     """By the setting's name."""
     monkeypatch.setenv("EMP_PAUSE", text)
 
-    with pytest.raises(SettingsError, match="pause"):
+    with pytest.raises(SettingsError, match="PAUSE"):
         load(Patience)

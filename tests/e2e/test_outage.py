@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx2
 
 from emp_core.errors import StoreUnavailable
 from support.processes import StartedProcess
@@ -40,6 +44,30 @@ def test_a_store_that_is_killed_and_restarted_loses_nothing(stack: Stack, worker
     assert len(set(job_ids)) == JOBS
     assert worker.popen.poll() is None
     assert stack.server.popen.poll() is None
+
+
+def test_a_store_that_comes_back_empty_is_said_and_worked_on(stack: Stack, worker: StartedProcess) -> None:
+    """What it held is gone: worker and server say so, `/readyz` counts it, and what is submitted now is performed."""
+    stack.client.wait(stack.client.submit("simulation.run", {"steps": 1, "step_seconds": 0.01}).id)
+    before = readiness(stack)
+
+    stack.store.kill()
+    shutil.rmtree(stack.store.data_dir / "appendonlydir")
+    stack.store.start()
+
+    after = wait_until(lambda: (now := readiness(stack)).get("emptied") == 1 and now, timeout=20)
+    worker.wait_for("store_came_back_empty", timeout=30)
+    stack.server.wait_for("store_came_back_empty")
+    wait_until(lambda: any(each.workers_online for each in stack.client.job_types()), timeout=30)
+    job = stack.client.wait(stack.client.submit("simulation.run", {"steps": 1, "step_seconds": 0.01}).id)
+    assert job.state == "completed"
+    assert (before["emptied"], before["durability"]["level"]) == (0, "process")
+    assert before["epoch"] != after["epoch"]
+
+
+def readiness(stack: Stack) -> dict[str, Any]:
+    """Ask the server whether it is ready."""
+    return dict(httpx2.get(f"{stack.url}/readyz", trust_env=False, timeout=20).json())
 
 
 def completed(stack: Stack) -> int:

@@ -126,7 +126,7 @@ async def test_every_answer_wears_its_armour(client, path):
 
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["content-security-policy"].startswith("default-src 'none'")
-    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["referrer-policy"] == ("same-origin" if path == "/" else "no-referrer")
     assert headers["x-frame-options"] == "DENY"
     assert headers["x-request-id"]
     assert "server" not in headers

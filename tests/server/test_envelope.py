@@ -49,9 +49,9 @@ def test_a_payload_is_kept_byte_for_byte(payload):
 @pytest.mark.parametrize(
     ("body", "place"),
     [
-        (b"", "truncated"),
+        (b"", "is empty"),
         (b"[]", "Expected `object`"),
-        (b"{", "truncated"),
+        (b"{", "before it is whole"),
         (envelope(b"NaN"), "byte 26"),
         (envelope(b"-Infinity"), "byte 27"),
         (envelope(b"[1,]"), "byte 29"),

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from emp_core.ids import JobId, new_job_id
+from emp_core.jobs import JobState
 
 from .conftest import submit
 
@@ -198,7 +199,8 @@ async def test_a_list_is_followed_page_by_page_through_its_links(client):
         "tag=a&worker=" + "01m85563vqzsd3j29k878vnw00",
         "job_type=any.thing",
         "state=nonsense",
-        "",
+        "cursor=nonsense",
+        "cursor=pending:nonsense",
         "state=pending&cursor=nonsense",
         "state=pending&limit=0",
         "state=pending&limit=201",
@@ -218,7 +220,32 @@ async def test_a_list_that_no_index_serves_is_refused(client, query):
 
 
 async def test_a_refused_list_names_the_combinations_there_are(client):
-    assert "state and job_type" in (await client.get("/v1/jobs")).json()["detail"]
+    assert "state and job_type" in (await client.get("/v1/jobs?job_type=any.thing")).json()["detail"]
+
+
+async def test_an_unknown_state_is_told_with_the_states_that_there_are(client):
+    detail = (await client.get("/v1/jobs?state=bogus")).json()["detail"]
+
+    assert detail.startswith("'bogus' is not a state; there are running, ")
+    assert all(state in detail for state in JobState)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 50])
+async def test_a_list_without_a_filter_has_every_job_what_runs_first_what_has_ended_last(client, worker, limit):
+    completed, running, pending = [await submit(client) for _ in range(3)]
+    await worker.complete(await worker.start("any.thing"))
+    await worker.start("any.thing")
+    scheduled, cancelled = [await submit(client, delay=3600) for _ in range(2)]
+    await client.post(f"/v1/jobs/{cancelled}/cancel")
+    found: list[str] = []
+    url = f"/v1/jobs?limit={limit}"
+
+    while url:
+        answer = await client.get(url)
+        found += [job["id"] for job in answer.json()["jobs"]]
+        url = answer.links.get("next", {}).get("url", "")
+
+    assert found == [running, pending, scheduled, cancelled, completed]
 
 
 async def test_a_waiting_job_is_cancelled_at_once(client):

@@ -8,7 +8,7 @@ import threading
 import msgspec
 import pytest
 
-from emp_core.errors import InvalidPayload
+from emp_core.errors import InvalidPayload, PayloadFault
 from emp_server.schemas import FAULTS_SHOWN, PayloadCheck, SchemaUnusable
 
 
@@ -20,6 +20,14 @@ def faults(schema, payload):
 
 def test_a_payload_that_fits_passes():
     PayloadCheck({"type": "object", "required": ["a"]})(b'{"a": 1}')
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "1" * 5000], ids=["float", "negative", "integer"])
+def test_a_number_out_of_range_is_pointed_at(number):
+    with pytest.raises(InvalidPayload) as refused:
+        PayloadCheck({"type": "object"})(b'{"fine": [1.5, 7], "a/b": [0, %s]}' % number.encode())
+
+    assert refused.value.faults == (PayloadFault("/a~1b/1", "is a number out of range"),)
 
 
 def test_a_missing_property_is_pointed_at_where_it_should_be():

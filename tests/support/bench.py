@@ -27,13 +27,13 @@ class Nothing(BaseModel):
     """A payload that does not matter."""
 
 
-def plugins_of(*job_types: JobType, hooks: object | None = None) -> Plugins:
-    """Give what loading plugins gives, for job types of the test."""
+def plugins_of(*job_types: JobType, hooks: object | None = None, distribution: str = "test") -> Plugins:
+    """Give what loading plugins gives, for job types of the test; children look for them in the distribution."""
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     if hooks is not None:
         manager.register(hooks)
-    types = {job_type.name: LoadedType(job_type, "test", "1.0") for job_type in job_types}
+    types = {job_type.name: LoadedType(job_type, distribution, "1.0") for job_type in job_types}
     return Plugins(types, (), (), (), manager.hook)
 
 
@@ -50,9 +50,9 @@ class Bench:
     async def work(self, *job_types: JobType, hooks: object | None = None, **settings: Any) -> AsyncIterator[Worker]:
         """Run a worker while the body runs, and let it end well."""
         given = {"redis_url": self.url, "namespace": self.namespace, "grace": 0, **settings}
-        worker = Worker(
-            WorkerSettings(**given), plugins_of(*job_types, hooks=hooks), lambda facts: self.reports.append(dict(facts))
-        )
+        (distribution,) = settings.get("plugins", ("test",))
+        plugins = plugins_of(*job_types, hooks=hooks, distribution=distribution)
+        worker = Worker(WorkerSettings(**given), plugins, lambda facts: self.reports.append(dict(facts)))
         running = asyncio.create_task(worker.run())
         try:
             yield worker

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from support.waiting import wait_until
@@ -105,4 +106,5 @@ class StartedProcess:
         self.popen.kill()
         self.popen.wait()
         for pid in self.left_running():
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it has just ended by itself
+                os.kill(pid, signal.SIGKILL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated, Any
 
 import pytest
@@ -39,6 +40,7 @@ def test_a_sound_job_type_passes_every_check():
         ("descriptions", Verdict.OK),
         ("examples", Verdict.OK),
         ("run", Verdict.OK),
+        ("cancel", Verdict.OK),
     ]
 
 
@@ -104,3 +106,26 @@ def test_without_the_servers_validator_the_check_says_what_it_left_out(monkeypat
     skipped = [each for each in check_job_type(made()) if each.verdict is Verdict.SKIPPED]
 
     assert ["emp-jobs[server]" in each.message for each in skipped] == [True]
+
+
+def test_an_async_handler_that_keeps_the_loop_is_told_to_await():
+    async def block(payload: Text) -> int:
+        time.sleep(1.2)  # noqa: ASYNC251 - that is the fault
+        return 1
+
+    (message,) = [told for check, told in faults(JobType("a.block", block, examples=[{"text": "x"}]), run=True)]
+
+    assert message.startswith("example 1 blocked the event loop for 1.")
+
+
+def test_a_handler_that_goes_on_when_it_is_called_off_is_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("emp_worker.contract.CANCEL_BOUND", 0.2)
+
+    def deaf(payload: Text) -> int:
+        time.sleep(0.4)
+        return 1
+
+    found = faults(JobType("a.deaf", deaf, examples=[{"text": "x"}]), run=True)
+
+    assert [check for check, _ in found] == ["cancel"]
+    assert "call job.raise_if_cancelled() between the steps" in found[0][1]

@@ -7,10 +7,11 @@ a neighbour that runs before, during and after it, and one more job in the same 
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -19,10 +20,11 @@ import pytest
 
 from emp_core.ids import JobId
 from emp_core.jobs import JobDetails, JobState, Reason, TroubleWord
-from emp_core.store import open_store
+from emp_core.store import CancelAsk, open_store
 from emp_core.store.embedded import EmbeddedStore
 from support.bench import Bench
-from support.processes import StartedProcess
+from support.pace import allowed
+from support.processes import StartedProcess, is_alive
 from support.scratch_plugins import install
 from support.waiting import wait_until_async
 
@@ -72,6 +74,10 @@ TABLE = [
     row("segfaults", "thread", ERROR, 2, ends_worker=True),
     row("segfaults", "process", ERROR, 2),
     row("hogs", "process", ERROR, 2, size=1024**3),
+    # Without a limit it is the kernel that ends who takes too much.
+    row("killed", "async", ERROR, 2, ends_worker=True),
+    row("killed", "thread", ERROR, 2, ends_worker=True),
+    row("killed", "process", ERROR, 2),
     row("spins", "async", TIMEOUT, 2, ends_worker=True, timeout=0.5),
     row("spins", "thread", STUCK, 1, timeout=0.5),
     row("spins", "process", TIMEOUT, 2, timeout=0.5),
@@ -82,6 +88,7 @@ TABLE = [
     row("swallows", "async", TIMEOUT, 2, timeout=0.3),
     row("swallows", "process", TIMEOUT, 2, timeout=0.3),
     row("never_ends", "async", STUCK, 1, timeout=0.3),
+    row("never_ends", "thread", STUCK, 1, timeout=0.3),
     row("never_ends", "process", TIMEOUT, 2, timeout=0.3),
     row("leaves_threads", "async", DONE, 1, own_worker=True, size=200),
     row("leaves_threads", "thread", DONE, 1, own_worker=True, size=200),
@@ -105,47 +112,66 @@ TABLE = [
 
 
 @contextmanager
-def a_worker(url: str, folder: Path, children: int) -> Iterator[str]:
-    """Run `emp worker` with the hostile plugin in a namespace of its own, and give that."""
+def a_worker(url: str, folder: Path, namespace: str) -> Iterator[StartedProcess]:
+    """Run `emp worker` with the hostile plugins."""
     install(folder, "emp-test-hostile", (SUPPORT / "hostile_handlers.py").read_text())
     install(folder, "emp-test-modes", (SUPPORT / "hostile_modes.py").read_text())
-    namespace = f"t{uuid.uuid4().hex[:20]}"
-    limits = ["--concurrency", "2", "--threads", "1"]
+    limits = ["--concurrency", "2", "--threads", "1", "--children", "1"]
     process = StartedProcess(
         [EMP, "worker", "--redis-url", url, "--namespace", namespace, *limits],
         log=folder / "worker.log",
-        env={"PYTHONPATH": str(folder), "EMP_CHILDREN": str(children)},
+        env={"PYTHONPATH": str(folder)},
         cwd=folder,
     )
     try:
-        yield namespace
+        yield process
     finally:
         process.close()
 
 
+@asynccontextmanager
+async def a_place(url: str, namespace: str) -> AsyncIterator[Bench]:
+    """Open the store of a worker that has its lease."""
+    async with open_store(url, namespace) as store:
+        await wait_until_async(store.workers.list, timeout=20)
+        yield Bench(store, url, namespace)
+
+
 @pytest.fixture(scope="module")
-def shared_worker(valkey: EmbeddedStore, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def shared_namespace(valkey: EmbeddedStore, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Run one worker for all rows that leave it as it was."""
-    with a_worker(valkey.url, tmp_path_factory.mktemp("shared"), children=1) as namespace:
+    namespace = f"t{uuid.uuid4().hex[:20]}"
+    with a_worker(valkey.url, tmp_path_factory.mktemp("shared"), namespace):
         yield namespace
 
 
 @pytest.fixture
-def own_worker(valkey: EmbeddedStore, tmp_path: Path) -> Iterator[str]:
-    """Run a worker for one row."""
-    # Two, since the neighbour of one that ends the worker is alone in a child process afterwards, as that one is.
-    with a_worker(valkey.url, tmp_path, children=2) as namespace:
-        yield namespace
+async def shared_place(shared_namespace: str, redis_url: str) -> AsyncIterator[Bench]:
+    """Give that worker's store."""
+    async with a_place(redis_url, shared_namespace) as place:
+        yield place
 
 
 @pytest.fixture
-async def place(case: Row, request: pytest.FixtureRequest, redis_url: str) -> AsyncIterator[Bench]:
+def own_worker(valkey: EmbeddedStore, tmp_path: Path, namespace: str) -> Iterator[StartedProcess]:
+    """Run a worker for one test."""
+    with a_worker(valkey.url, tmp_path, namespace) as process:
+        yield process
+
+
+@pytest.fixture
+async def own_place(own_worker: StartedProcess, redis_url: str, namespace: str) -> AsyncIterator[Bench]:
+    """Give that worker's store."""
+    async with a_place(redis_url, namespace) as place:
+        yield place
+
+
+@pytest.fixture
+def place(case: Row, request: pytest.FixtureRequest) -> Bench:
     """Give the store of the worker that fits the row."""
     needs_own = case.ends_worker or case.own_worker or case.end is STUCK
-    namespace = request.getfixturevalue("own_worker" if needs_own else "shared_worker")
-    async with open_store(redis_url, namespace) as store:
-        await wait_until_async(store.workers.list, timeout=20)
-        yield Bench(store, redis_url, namespace)
+    given: Bench = request.getfixturevalue("own_place" if needs_own else "shared_place")
+    return given
 
 
 async def ended(bench: Bench, case: Row, job_id: JobId) -> JobDetails:
@@ -153,14 +179,20 @@ async def ended(bench: Bench, case: Row, job_id: JobId) -> JobDetails:
     if case.end is not STUCK:
         return await bench.final(job_id, timeout=30)
 
+    await is_shown_as_stuck(bench, job_id)
+    details = await bench.store.views.details(job_id)
+    assert details is not None
+    return details
+
+
+async def is_shown_as_stuck(bench: Bench, job_id: JobId) -> None:
+    """Wait until a worker's status says of a job that it ignores its end."""
+
     async def is_shown() -> bool:
         troubles = [trouble for worker in await bench.store.workers.list() for trouble in worker.troubles]
         return any((each.job_id, each.what) == (job_id, TroubleWord.IGNORES_END) for each in troubles)
 
     await wait_until_async(is_shown, timeout=15)
-    details = await bench.store.views.details(job_id)
-    assert details is not None
-    return details
 
 
 @pytest.mark.parametrize("case", TABLE)
@@ -177,7 +209,6 @@ async def test_a_hostile_handler_costs_its_own_job_only(case: Row, place: Bench,
         job_type=f"{case.mode}.{case.handler}", payload=payload, timeout=timeout, max_attempts=2
     )
     done = await ended(place, case, hostile)
-    # A stuck handler keeps its slot: nobody else gets a thread, and all other modes go on.
     next_mode = "process" if case.end is STUCK else case.mode
     after = await place.final(await place.submit(job_type=f"{next_mode}.works", payload=harmless), timeout=20)
     gate.touch()
@@ -189,6 +220,59 @@ async def test_a_hostile_handler_costs_its_own_job_only(case: Row, place: Bench,
     assert (beside.job.state, beside.job.losses) == (JobState.COMPLETED, int(case.ends_worker))
     (worker,) = await place.store.workers.list()
     assert (worker.worker_id != begun.worker_id) is case.ends_worker
+    if case.ends_worker:
+        (gone,) = await place.store.workers.gone()
+        assert worker.started_at - gone.renewed_at < timedelta(seconds=allowed(2.0, starts=8))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("mode", "handler"), [("async", "never_ends"), ("thread", "never_ends"), ("thread", "spins")])
+async def test_a_handler_that_ignores_its_end_keeps_its_slot_and_is_never_shown_as_finished(
+    own_place: Bench, tmp_path: Path, mode: str, handler: str
+) -> None:
+    """Called off, it runs on; nobody else gets its slot, and jobs elsewhere complete."""
+    payload = json.dumps({"starts": str(tmp_path / "starts"), "path": str(tmp_path / "gate")}).encode()
+    neighbour = await own_place.submit(job_type="async.waits", payload=payload)  # of the two slots, it has one
+    stubborn = await own_place.submit(job_type=f"{mode}.{handler}", payload=payload)
+    for job_id in (neighbour, stubborn):
+        await own_place.until(job_id, lambda job: job.state is JobState.IN_PROGRESS, timeout=20)
+
+    await own_place.store.jobs.cancel([CancelAsk(stubborn, "ann")])
+    await is_shown_as_stuck(own_place, stubborn)
+    waiting = await own_place.submit(job_type=f"{mode}.works", payload=payload)
+    await own_place.final(await own_place.submit(job_type="process.works", payload=payload), timeout=20)
+
+    assert (await own_place.job(waiting)).state is JobState.PENDING
+    assert (await own_place.job(stubborn)).state is JobState.IN_PROGRESS
+    assert (await own_place.job(neighbour)).state is JobState.IN_PROGRESS
+
+
+async def test_processes_that_a_handler_leaves_in_a_child_end_with_its_job(shared_place: Bench, tmp_path: Path) -> None:
+    """A child, its child, and one in a session of its own."""
+    payload = json.dumps({"starts": str(tmp_path / "starts")}).encode()
+
+    done = await shared_place.final(await shared_place.submit(job_type="process.leaves_processes", payload=payload))
+
+    left = json.loads(done.result or b"")
+    assert (len(left), [pid for pid in left if is_alive(pid)]) == (3, [])
+
+
+@pytest.mark.parametrize("mode", ["async", "thread"])
+async def test_processes_that_a_handler_leaves_in_the_worker_end_with_it(
+    own_place: Bench, own_worker: StartedProcess, tmp_path: Path, mode: str
+) -> None:
+    """Unless they have left its process group."""
+    payload = json.dumps({"starts": str(tmp_path / "starts")}).encode()
+    done = await own_place.final(
+        await own_place.submit(job_type=f"{mode}.leaves_processes", payload=payload), timeout=20
+    )
+    child, grandchild, _ = json.loads(done.result or b"")
+
+    own_worker.send(signal.SIGTERM)
+    own_worker.wait()
+
+    assert not is_alive(child)
+    assert not is_alive(grandchild)
 
 
 @pytest.mark.slow

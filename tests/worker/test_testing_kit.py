@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 from pydantic import BaseModel
 
-from emp_worker import JobContext, JobError, JobType
+from emp_worker import JobCancelled, JobContext, JobError, JobType
 from emp_worker.testing import (
     Cancelled,
     Completed,
     Failed,
+    FakeContext,
     LogLine,
     Progress,
     Retry,
@@ -161,3 +165,64 @@ async def test_cancelling_the_test_cancels_the_run():
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
             await run_job_async(JobType("a", endless), {"text": ""})
+
+
+@pytest.mark.anyio
+async def test_a_handler_can_be_called_with_a_fake_context():
+    job = FakeContext(attempt=2, resources="a client")
+
+    result = await count(Text(text="one two"), job)
+
+    assert result == WordCount(words=2)
+    assert (job.attempt, job.resources) == (2, "a client")
+    assert job.said == (Progress(0.5, "counting"),)
+    assert job.lines == (LogLine("info", "7 characters"),)
+
+
+def test_a_fake_context_calls_a_handler_off():
+    job = FakeContext()
+
+    job.request_cancel()
+
+    with pytest.raises(JobCancelled):
+        job.raise_if_cancelled()
+
+
+def test_a_handler_is_called_off_after_a_time():
+    async def endless(payload: Text) -> None:
+        await asyncio.Event().wait()
+
+    assert isinstance(run_job(JobType("a", endless), {"text": ""}, cancel_after=0.05).outcome, Cancelled)
+
+
+def test_who_listens_hears_progress_and_log_while_the_handler_runs():
+    heard: list[object] = []
+
+    class Listener:
+        def progress(self, fraction: float | None, message: str | None) -> None:
+            heard.append(fraction)
+
+        def log(self, line: bytes) -> None:
+            heard.append(json.loads(line)["message"])
+
+    run_job(COUNT, {"text": "one"}, reporter=Listener())
+
+    assert heard == [0.5, "3 characters"]
+
+
+@pytest.mark.anyio
+async def test_cancelling_the_test_calls_off_a_handler_in_a_thread():
+    ended = threading.Event()
+
+    def endless(payload: Text, job: JobContext) -> None:
+        try:
+            while True:
+                job.raise_if_cancelled()
+                time.sleep(0.01)
+        finally:
+            ended.set()
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await run_job_async(JobType("a", endless), {"text": ""})
+    assert ended.is_set()

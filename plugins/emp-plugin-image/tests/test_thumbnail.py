@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 from PIL import Image, ImageCms
 
+import emp_plugin_image
 from emp_plugin_image import THUMBNAIL
 from emp_worker.contract import Verdict, check_job_type
+from emp_worker.pytest_plugin import StartWorker
 from emp_worker.testing import Completed, Failed, JobRun, run_job
 
 RED, GREEN, BLUE, WHITE = (254, 0, 0), (0, 128, 0), (0, 0, 254), (255, 255, 255)
@@ -325,6 +327,14 @@ def test_progress_goes_up_to_the_end():
     fractions = [each.fraction for each in run.progress]
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1.0
+
+
+def test_a_worker_stores_the_thumbnail(emp_stack: StartWorker):
+    payload = {"image": base64.b64encode(written(corners())).decode(), "width": 40}
+
+    job = emp_stack(emp_plugin_image).run("image.thumbnail", payload)
+
+    assert (job.state, job.result["width"], job.result["height"]) == ("completed", 40, 20)
 
 
 def test_the_contract_of_plugins_is_kept():

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+import emp_plugin_simulation
 from emp_plugin_simulation import RUN, RUN_BLOCKING
 from emp_worker import JobType
 from emp_worker.contract import Verdict, check_job_type
+from emp_worker.pytest_plugin import StartWorker
 from emp_worker.testing import Cancelled, Completed, Failed, Retry, run_job
 
 both = pytest.mark.parametrize("job_type", [RUN, RUN_BLOCKING], ids=lambda job_type: job_type.name)
@@ -107,6 +109,15 @@ def test_a_value_out_of_bounds_is_refused_with_its_place(field: str, value: floa
 
     assert run.error is not None
     assert [fault["pointer"] for fault in run.error["errors"]] == [f"/{field}"]
+
+
+@both
+def test_a_worker_tries_a_job_again_until_it_comes_through(emp_stack: StartWorker, job_type: JobType):
+    payload = {"steps": 2, "step_seconds": 0, "fail_attempts": 2}
+
+    job = emp_stack(emp_plugin_simulation).run(job_type.name, payload)
+
+    assert (job.state, job.result["attempt"]) == ("completed", 3)
 
 
 @both

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import os
+import sys
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import click
 
+from emp_core.cli.connecting import url_option
+from emp_core.cli.output import error_lines, json_option, note
 from emp_core.errors import EmpError
 
 ENTRY_POINTS: Final = "emp_commands"
@@ -32,6 +37,7 @@ BUILT_IN: Final[Mapping[str, BuiltIn]] = {
     "types": BuiltIn("emp_core.cli.job_types:types", "List the job types that can be submitted."),
     "type": BuiltIn("emp_core.cli.job_types:show_type", "Show a job type: its schemas, and an example."),
     "workers": BuiltIn("emp_core.cli.workers:workers", "List the workers, or drain one."),
+    "doctor": BuiltIn("emp_core.cli.doctor:doctor", "Examine the store: its server, its keys, and who works on it."),
 }
 
 OUR_ENTRY_POINTS: Final[Mapping[str, str]] = {
@@ -75,11 +81,15 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
         except EmpError as error:
             from emp_core.cli.exit_codes import exit_code_of
-            from emp_core.cli.output import error_lines
 
             for line in error_lines(error):
                 click.echo(line, err=True)
             ctx.exit(exit_code_of(error))
+        except BrokenPipeError:
+            raise  # click ends quietly: who read our output has had enough
+        except OSError as error:
+            click.echo(f"Error: cannot read or write: {error.strerror}", err=True)
+            ctx.exit(1)
         except KeyboardInterrupt:
             from emp_core.cli.exit_codes import ExitCode
 
@@ -106,13 +116,24 @@ def _help_line(name: str) -> str:
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="emp-jobs", prog_name="emp")
-def emp() -> None:
+@json_option
+@url_option
+def emp(**_common: Any) -> None:
     """Submit jobs, follow them, and run the parts of EMP.
 
-    Client commands find the server by --url or EMP_URL, and send the key in EMP_API_KEY.
+    Client commands find the server by --url or EMP_URL, and send the key in EMP_API_KEY. --url and --json may stand
+    before the command or behind it.
     """
+    from emp_core.setting_names import ignored_variables
+
+    for line in ignored_variables(os.environ):
+        note(f"Warning: {line}")
 
 
 def main() -> None:
-    """Run the command; the console script `emp`."""
+    """Run the command; the console script `emp`. Of a standard stream that is closed, Python makes None."""
+    nothing = Path(os.devnull)
+    sys.stdin = sys.stdin or nothing.open()
+    sys.stdout = sys.stdout or nothing.open("w")
+    sys.stderr = sys.stderr or nothing.open("w")
     emp(prog_name="emp")

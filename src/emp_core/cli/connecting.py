@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from emp_core.cli.output import or_before
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -21,7 +23,8 @@ PATIENCE_WHILE_WAITING: Final = 30.0
 
 def url_option(command: F) -> F:
     """Give a command its --url."""
-    return click.option("--url", help="The server; else EMP_URL, else http://127.0.0.1:8321.")(command)
+    text = "The server; else EMP_URL, else http://127.0.0.1:8321."
+    return click.option("--url", callback=or_before, help=text)(command)
 
 
 def connect(url: str | None, patience: float = PATIENCE) -> EmpClient:

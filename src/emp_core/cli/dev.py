@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -13,7 +14,6 @@ import click
 if TYPE_CHECKING:
     from emp_core.cli.dev_settings import DevSettings
     from emp_core.cli.stack import Stack
-    from emp_core.store.embedded import EmbeddedStore
 
 
 @click.command()
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def dev(port: int | None, data_dir: Path | None, reload: bool | None) -> None:
     """Run an embedded store, the server and a worker with the installed plugins until Ctrl-C.
 
-    The data is kept between runs. A second Ctrl-C does not wait for running jobs.
+    The data is kept between runs. A part that crashes starts again. A second Ctrl-C does not wait for running jobs.
     """
     from emp_core.cli.dev_settings import DevSettings
     from emp_core.settings import load
@@ -36,11 +36,13 @@ def run_dev(settings: DevSettings) -> None:
 
     Raises:
         EmbeddedStoreError: the store cannot be started.
-        click.ClickException: the server or the worker ended by itself, and no change of code can bring it back.
+        click.ClickException: the port is taken, or the server or the worker cannot start.
     """
     from emp_core.cli.stack import Stack
+    from emp_core.cli.stack_watch import StackWatch
     from emp_core.store.embedded import EmbeddedStore
 
+    _refuse_taken(settings.port)
     interrupts = Interrupts()
     with (
         suppress(KeyboardInterrupt),
@@ -49,10 +51,19 @@ def run_dev(settings: DevSettings) -> None:
     ):
         interrupts.stack = stack
         try:
-            _watch(settings, store, stack)
+            StackWatch(settings, store, stack, _say).run()
         except KeyboardInterrupt:
             _say("stopping; a second Ctrl-C does not wait for running jobs")
     _say("stopped")
+
+
+def _refuse_taken(port: int) -> None:
+    """Look at the port before anything starts: else the server that has it would answer for ours."""
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError as error:
+        told = f"cannot listen on 127.0.0.1 port {port}: {error.strerror}"
+        raise click.ClickException(f"{told}; stop what has it, or take another one with --port") from error
 
 
 class Interrupts:
@@ -73,31 +84,6 @@ class Interrupts:
             raise KeyboardInterrupt
         if self.stack is not None:
             self.stack.hurry()
-
-
-def _watch(settings: DevSettings, store: EmbeddedStore, stack: Stack) -> None:
-    """Keep the stack running: until an interrupt, and until a part ends that no reload will start again."""
-    from emp_core.cli.code_changes import code_places, ticks
-
-    ready = False
-    for changed in ticks(code_places() if settings.reload else []):
-        if not store.is_running:
-            _say("the store has ended; starting it again")
-            store.stop()
-            store.start()
-        if changed:
-            _say("the code has changed; starting server and worker again")
-            stack.stop()
-            stack.start()
-            ready = False
-        for part, code in stack.ended().items():
-            if not settings.reload:
-                raise click.ClickException(f"emp {part} ended with {code}; its reason is above")
-            _say(f"emp {part} ended with {code}; it starts again when the code changes")
-        if not ready and stack.is_ready():
-            ready = True
-            _say(f"EMP answers at {stack.url}; data in {settings.data_dir}; store for other processes: {store.url}")
-            _say("Ctrl-C ends it")
 
 
 def _say(line: str) -> None:

@@ -13,7 +13,8 @@ import click
 
 from emp_core.cli.connecting import PATIENCE_WHILE_WAITING, connect
 from emp_core.cli.exit_codes import ExitCode, exit_code_of_job
-from emp_core.cli.output import escaped, note, print_job
+from emp_core.cli.job_text import print_job
+from emp_core.cli.output import escaped, note
 
 if TYPE_CHECKING:
     from emp_core.client import JobUpdate, JobView
@@ -49,7 +50,8 @@ def leaving_it_running(job_id: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        note(f"\nStopped watching. Job {job_id} goes on: `emp job watch {job_id}`, `emp job cancel {job_id}`.")
+        click.echo(err=True)  # the terminal's line holds ^C
+        note(f"Stopped watching. Job {job_id} goes on: `emp job watch {job_id}`, `emp job cancel {job_id}`.")
         click.get_current_context().exit(ExitCode.INTERRUPTED)
 
 

@@ -12,7 +12,8 @@ import click
 from emp_core.cli.connecting import PATIENCE_WHILE_WAITING, connect, url_option
 from emp_core.cli.following import finish, leaving_it_running
 from emp_core.cli.following import watch as follow
-from emp_core.cli.output import cell, escaped, json_option, note, print_job, print_json
+from emp_core.cli.job_text import print_job
+from emp_core.cli.output import cell, escaped, json_option, note, print_json
 
 if TYPE_CHECKING:
     from emp_core.client import LogLine
@@ -31,9 +32,9 @@ def job() -> None:
 @json_option
 @url_option
 def show(job_id: str, as_json: bool, url: str | None) -> None:
-    """Show a job as it is now."""
+    """Show a job as it is now, with its attempts and, for a failed one, the whole error."""
     with connect(url) as client:
-        print_job(client.get(job_id), as_json=as_json)
+        print_job(client.get(job_id), as_json=as_json, whole=True)
 
 
 @job.command()

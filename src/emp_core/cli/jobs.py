@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import chain, islice
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -13,13 +12,11 @@ from emp_core.cli.output import json_option, print_json, print_table
 from emp_core.jobs import JobState
 
 if TYPE_CHECKING:
-    from emp_core.client import EmpClient, JobView
+    from emp_core.client import JobView
 
 RUNNING: Final = "running"
 STATES: Final = (RUNNING, *(state.value for state in JobState))
 COLUMNS: Final = ("ID", "TYPE", "STATE", "PRIORITY", "PROGRESS", "ATTEMPT", "CREATED", "WORKER")
-OVERVIEW: Final = (RUNNING, "pending", "scheduled", "failed", "cancelled", "completed")
-"""What is shown where nothing is asked for: what runs, what waits, what ended."""
 
 
 @click.command()
@@ -27,7 +24,9 @@ OVERVIEW: Final = (RUNNING, "pending", "scheduled", "failed", "cancelled", "comp
 @click.option("--type", "job_type", help="Only jobs of this type; needs --state pending or a final one.")
 @click.option("--tag", help="Only jobs with this tag.")
 @click.option("--worker", help="Only jobs that this worker holds.")
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="The most jobs to list.")
+@click.option(
+    "--limit", type=click.IntRange(1, 1_000_000), default=50, show_default=True, help="The most jobs to list."
+)
 @json_option
 @url_option
 def jobs(limit: int, as_json: bool, url: str | None, **wanted: str | None) -> None:
@@ -37,8 +36,7 @@ def jobs(limit: int, as_json: bool, url: str | None, **wanted: str | None) -> No
     Without a filter: what runs, what waits, what ended.
     """
     with connect(url) as client:
-        found = client.jobs(**wanted) if any(wanted.values()) else _overview(client)
-        shown = list(islice(found, limit))
+        shown = list(islice(client.jobs(**wanted), limit))
     if as_json:
         print_json([job.model_dump(mode="json", exclude=_ONLY_OF_ONE) for job in shown])
     else:
@@ -47,10 +45,6 @@ def jobs(limit: int, as_json: bool, url: str | None, **wanted: str | None) -> No
 
 _ONLY_OF_ONE: Final = {"result", "error", "attempts", "position", "warnings"}
 """Fields that a list does not bring."""
-
-
-def _overview(client: EmpClient) -> Iterator[JobView]:
-    return chain.from_iterable(client.jobs(state=state) for state in OVERVIEW)
 
 
 def _row(job: JobView) -> tuple[object, ...]:

@@ -16,8 +16,6 @@ from emp_core.errors import EmpError, InvalidPayload, InvalidRequest, UnknownJob
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from emp_core.client import JobView
-
 F = TypeVar("F", bound="Callable[..., Any]")
 
 _ESCAPED: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
@@ -27,7 +25,15 @@ _BIDI: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066
 
 def json_option(command: F) -> F:
     """Give a command its --json."""
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
+    return click.option("--json", "as_json", is_flag=True, callback=or_before, help="Print JSON.")(command)
+
+
+def or_before(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+    """Let an option stand before the command, too: without a value here, give the one that stands there."""
+    before = ctx.parent
+    while not value and before is not None:
+        value, before = before.params.get(str(param.name)), before.parent
+    return value
 
 
 def escaped(text: str) -> str:
@@ -90,16 +96,6 @@ def print_fields(fields: Mapping[str, Any]) -> None:
     width = max(map(len, shown), default=0)
     for name, text in shown.items():
         click.echo(f"{click.style(name.ljust(width), bold=True)}  {text}")
-
-
-def print_job(job: JobView, *, as_json: bool) -> None:
-    """Print one job."""
-    if as_json:
-        print_json(job.model_dump(mode="json"))
-        return
-    fields = job.model_dump(exclude={"urls", "attempts", "progress"})
-    progress = f"{job.progress.fraction:.0%} {job.progress.message}".strip()
-    print_fields({**fields, "state": job.state.value, "progress": progress})
 
 
 def note(text: str) -> None:

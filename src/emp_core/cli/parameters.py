@@ -61,10 +61,14 @@ def read_payload(argument: str | None) -> bytes:
         text = _read_file(argument.removeprefix("@"))
     else:
         text = argument.encode(errors="surrogateescape")
+    if not text.strip():
+        raise InvalidPayload("the payload is empty; send JSON, {} for instance")
     try:
         strict_json(text.decode())
     except RecursionError as error:
         raise InvalidPayload("the payload is nested too deep") from error
+    except UnicodeDecodeError as error:
+        raise InvalidPayload(f"the payload is not UTF-8 (byte {error.start})") from error
     except ValueError as error:
         raise InvalidPayload(f"the payload is not JSON: {error}") from error
     return text

@@ -12,7 +12,9 @@ Schema = Mapping[str, Any]
 BASE64_FORMATS: Final = frozenset({"base64", "base64url", "byte", "binary"})
 _REFERENCES: Final = 32
 """More references in a row than this are a circle."""
-_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,4000}")
+_DIGITS: Final = 4000
+"""Python reads, and writes, hardly more."""
+_INTEGER: Final = re.compile(rf"[+-]?[0-9]{{1,{_DIGITS}}}")
 _NUMBER: Final = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?")
 
 
@@ -107,13 +109,19 @@ def strict_json(text: str) -> Any:
     """Read JSON as the standard has it.
 
     Raises:
-        ValueError: it is not; NaN and Infinity are not, though Python reads them.
+        ValueError: it is not, as NaN and Infinity are not, though Python reads them; or a number in it is too long.
     """
-    return json.loads(text, parse_constant=_refuse_constant)
+    return json.loads(text, parse_constant=_refuse_constant, parse_int=_shorter_integer)
 
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
+
+
+def _shorter_integer(digits: str) -> int:
+    if len(digits) > _DIGITS:
+        raise ValueError(f"a number has more than {_DIGITS} digits")
+    return int(digits)
 
 
 def shortened(text: str) -> str:

@@ -64,8 +64,8 @@ class Stack:
 
     def start(self) -> None:
         """Start the server, then the worker; neither is waited for."""
-        self._start(SERVER, "--host", "127.0.0.1", "--port", str(self._port))
-        self._start(WORKER)
+        self.start_part(SERVER)
+        self.start_part(WORKER)
 
     def stop(self) -> None:
         """Stop the worker, so that its jobs are given back, then the server."""
@@ -108,7 +108,9 @@ class Stack:
                 raise Unreachable(f"the server did not answer at {self.url} within {timeout:g} s")
             time.sleep(0.05)
 
-    def _start(self, part: str, *arguments: str) -> None:
+    def start_part(self, part: str) -> None:
+        """Start one of them, which does not run."""
+        arguments = ["--host", "127.0.0.1", "--port", str(self._port)] if part == SERVER else []
         command = [sys.executable, "-m", "emp_core.cli", part, *arguments]
         self._parts[part] = start_tied(command, output=self._output, env=self._env)
 

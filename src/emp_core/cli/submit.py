@@ -9,7 +9,8 @@ import click
 from emp_core.cli.connecting import connect, url_option
 from emp_core.cli.durations import DURATION, FOR_EVER, MOMENT, WAIT_LIMIT
 from emp_core.cli.following import finish, wait_for, watch
-from emp_core.cli.output import json_option, note, print_job
+from emp_core.cli.job_text import print_job
+from emp_core.cli.output import json_option, note
 from emp_core.cli.parameters import Parameter, parse_parameter, read_payload, with_parameters
 
 if TYPE_CHECKING:

@@ -42,10 +42,8 @@ def workers(ctx: click.Context, as_json: bool, url: str | None) -> None:
 @workers.command()
 @click.argument("worker_id", metavar="ID")
 @url_option
-@click.pass_context
-def drain(ctx: click.Context, worker_id: str, url: str | None) -> None:
+def drain(worker_id: str, url: str | None) -> None:
     """Ask a worker to claim no more jobs, finish those it has, and end."""
-    group_url = ctx.parent.params["url"] if ctx.parent is not None else None
-    with connect(url or group_url) as client:
+    with connect(url) as client:
         client.drain(worker_id)
     note(f"Worker {worker_id} has been asked to drain.")

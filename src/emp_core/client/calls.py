@@ -22,6 +22,8 @@ T = TypeVar("T")
 V = TypeVar("V")
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
+LONGEST_NAME = 1000
+"""Characters of a name or a value in an address; no name in EMP is as long."""
 JSON = {"content-type": "application/json"}
 
 
@@ -41,12 +43,19 @@ class Call(Generic[T]):
     repeatable: bool = True
     wait: float = 0.0
 
+    def __post_init__(self) -> None:
+        for name, value in self.params.items():
+            if len(value) > LONGEST_NAME or not _is_text(value):
+                raise InvalidRequest(f"{name} is not text, or longer than {LONGEST_NAME} characters")
+
     def answer(self, response: httpx2.Response) -> T:
         """Read an answer that is not a problem.
 
         Raises:
             EmpError: it is not an answer of EMP.
         """
+        if response.headers.get("content-type", "").startswith("text/html"):
+            raise EmpError(f"{self.method} {response.url} was not answered by an EMP server, but with a web page")
         try:
             return self.read(response)
         except (ValueError, KeyError, TypeError) as error:  # pydantic's errors are ValueErrors
@@ -84,11 +93,21 @@ def segment(name: str) -> str:
     """Make an id or a name, whatever it holds, one segment of an address.
 
     Raises:
-        NotFound: nothing can have this name, since it would lead to another address (RFC 3986, section 5.2.4).
+        NotFound: nothing can have this name: it would lead to another address (RFC 3986, section 5.2.4), or to none.
     """
-    if name in {"", ".", ".."}:
-        raise NotFound(f"there is nothing named {name!r}")
+    if name in {"", ".", ".."} or len(name) > LONGEST_NAME or not _is_text(name):
+        shown = name if len(name) <= 40 else f"{name[:37]}..."
+        raise NotFound(f"there is nothing named {shown!r}")
     return quote(name, safe="")
+
+
+def _is_text(value: str) -> bool:
+    """Tell whether a text can be sent: one that came from bytes which are not UTF-8 cannot."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def submit(request: JobRequest, wait: float | None) -> Call[JobView]:

@@ -13,6 +13,7 @@ from emp_core.errors import (
     InvalidRequest,
     PayloadFault,
     StateConflict,
+    StoreError,
     TooLarge,
     UnknownJobType,
     problems,
@@ -44,6 +45,8 @@ def error_of(status: int, problem: Mapping[str, Any]) -> EmpError:
     if error is TooLarge:
         limit = problem.get("limit")
         return TooLarge(detail, limit=limit if isinstance(limit, int) else 0)
+    if issubclass(error, StoreError):
+        return error(detail, may_have_run=problem.get("outcome") != "not_done")
     return error(detail)
 
 

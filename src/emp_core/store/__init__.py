@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -11,9 +12,11 @@ from emp_core.store.announcements import TypeStore
 from emp_core.store.batching import Pipeline
 from emp_core.store.bell import Doorbell, Ring
 from emp_core.store.connection import connect, redacted
+from emp_core.store.durability import KEEPS_ALL, Durability, Level, read_durability
 from emp_core.store.feed import GAP, Event, Feed, Gap
 from emp_core.store.jobs import JobStore
 from emp_core.store.keys import Keys
+from emp_core.store.refusals import stops_start
 from emp_core.store.replies import (
     CancelAsk,
     CancelWord,
@@ -28,23 +31,33 @@ from emp_core.store.replies import (
 )
 from emp_core.store.scripts import Scripts
 from emp_core.store.views import JobFilter, Page, Stats, Views
+from emp_core.store.views_glance import Glances, Head, JobSheet, cursor_before
+from emp_core.store.views_history import History, Minute
 from emp_core.store.workers import LeaseWord, LeaveWord, Registered, Renewed, WorkerStore
 
 __all__ = [
     "GAP",
+    "KEEPS_ALL",
     "CancelAsk",
     "CancelWord",
     "Claim",
     "ClaimWord",
     "Doorbell",
+    "Durability",
     "Duties",
     "Event",
     "Feed",
     "Gap",
+    "Glances",
+    "Head",
+    "History",
     "JobFilter",
+    "JobSheet",
     "JobStore",
     "LeaseWord",
     "LeaveWord",
+    "Level",
+    "Minute",
     "Page",
     "Pool",
     "Registered",
@@ -59,8 +72,10 @@ __all__ = [
     "TypeStore",
     "Views",
     "WorkerStore",
+    "cursor_before",
     "open_store",
     "redacted",
+    "stops_start",
 ]
 
 PARTITION = "00"
@@ -70,12 +85,25 @@ PARTITION = "00"
 class Store:
     """Everything that can be asked of the store, by subject."""
 
-    def __init__(self, client: Redis, namespace: str, scripts: Scripts, waiter: Callable[[], Redis]) -> None:
+    def __init__(
+        self,
+        client: Redis,
+        namespace: str,
+        scripts: Scripts,
+        waiter: Callable[[], Redis],
+        *,
+        replicated: bool = False,
+    ) -> None:
         keys = Keys(namespace, PARTITION)
         self._pipeline = pipeline = Pipeline(client, scripts)
+        # Apart from the rest: nobody but a submission should stand still until a replica has confirmed.
+        self._submitting = Pipeline(client, scripts, replicated=True) if replicated else pipeline
+        self._replicated = replicated
         self._keys = keys
-        self.jobs = JobStore(pipeline, scripts, keys)
+        self.jobs = JobStore(pipeline, scripts, keys, self._submitting)
         self.views = Views(pipeline, scripts, keys)
+        self.glances = Glances(pipeline, keys)
+        self.history = History(pipeline, keys)
         self.workers = WorkerStore(pipeline, scripts, keys)
         self.types = TypeStore(pipeline, scripts, keys, namespace)
         self.feed = Feed(waiter, keys)
@@ -90,19 +118,42 @@ class Store:
         await self._pipeline.send(("PING",))
 
     async def epoch(self) -> str:
-        """Read the birth of this store; it changes when the store came back empty. Empty until a worker registers."""
+        """Read the birth of this store; it changes when the store came back empty. Empty until it has one."""
         born = await self._pipeline.send(("GET", self._keys("epoch")))
         return born.decode() if born else ""
 
+    async def settle_epoch(self) -> str:
+        """Read the birth of this store, and give it one if it has none: then an empty store is known again."""
+        epoch = secrets.token_hex(8)
+        born = await self._pipeline.send(("SET", self._keys("epoch"), epoch, "NX", "GET"))
+        return born.decode() if born else epoch
+
+    async def durability(self) -> Durability:
+        """Read what the store keeps of what it has answered.
+
+        Raises:
+            StoreUnavailable: it does not answer.
+        """
+        return await read_durability(self._pipeline, replicated=self._replicated)
+
     async def close(self) -> None:
-        """Let the round trip under way end."""
+        """Let the round trips under way end."""
         await self._pipeline.close()
+        await self._submitting.close()
         await self.doorbell.close()
 
 
 @asynccontextmanager
-async def open_store(redis_url: str, namespace: str, *, scripts: Scripts | None = None) -> AsyncIterator[Store]:
+async def open_store(
+    redis_url: str, namespace: str, *, scripts: Scripts | None = None, replicated: bool = False
+) -> AsyncIterator[Store]:
     """Open the store at a URL; it connects with the first call, and again after every loss.
+
+    Args:
+        redis_url: `redis://`, `rediss://`, `redis+sentinel://` or `unix://`.
+        namespace: which part of the store.
+        scripts: other ones than EMP's own, for tests.
+        replicated: answer a submission only when a replica has it.
 
     Raises:
         SettingsError: the URL cannot be read.
@@ -112,7 +163,7 @@ async def open_store(redis_url: str, namespace: str, *, scripts: Scripts | None 
     def waiter() -> Redis:
         return connect(redis_url, connections=2, blocking_for=Doorbell.LONGEST_WAIT)
 
-    store = Store(client, namespace, scripts or Scripts(), waiter)
+    store = Store(client, namespace, scripts or Scripts(), waiter, replicated=replicated)
     try:
         yield store
     finally:

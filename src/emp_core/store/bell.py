@@ -14,8 +14,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from emp_core.ids import WorkerId
-from emp_core.store.connection import explain
 from emp_core.store.keys import Keys
+from emp_core.store.refusals import explain
 
 
 @dataclass(frozen=True, slots=True)

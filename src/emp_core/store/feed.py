@@ -17,7 +17,9 @@ from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
 from emp_core.messages import JobAvailableMessage, JobUpdateMessage, WorkerStatusMessage, parse_message
+from emp_core.outage import Outage
 from emp_core.store.keys import Keys
+from emp_core.store.refusals import explain
 
 RECONNECT_FIRST = 0.05
 RECONNECT_LAST = 2.0
@@ -64,16 +66,17 @@ class Feed:
             await client.aclose()
 
     async def _events(self, client: Redis, channels: list[str]) -> AsyncGenerator[Event]:
-        pause = RECONNECT_FIRST
+        pause, outage = RECONNECT_FIRST, Outage(_log, "feed_lost")
         while True:
             try:
                 async with client.pubsub() as subscription:
                     await subscription.subscribe(*channels)
                     async for event in _read(subscription, len(channels)):
                         pause = RECONNECT_FIRST
+                        outage.over()
                         yield event
             except (RedisError, OSError, TimeoutError) as error:
-                _log.warning("feed_lost", error=str(error), again_in_seconds=pause)
+                outage.failed(explain(error))
             await asyncio.sleep(pause)
             pause = min(pause * 2, RECONNECT_LAST)
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
+from emp_core.errors import StoreError
 from emp_core.ids import JobId, WorkerId
 from emp_core.jobs import (
     Cancelled,
@@ -48,23 +49,32 @@ SWEEP_GAP = timedelta(seconds=3)
 
 
 class JobStore:
-    """The jobs of one partition. Every call may raise StoreUnavailable or StoreFull; repeating it is then safe."""
+    """The jobs of one partition. Every call may raise StoreUnavailable or StoreFull; repeating it is then safe.
 
-    def __init__(self, pipeline: Pipeline, scripts: Scripts, keys: Keys) -> None:
+    `submitting` sends the submissions, where they wait for more than the others do.
+    """
+
+    def __init__(self, pipeline: Pipeline, scripts: Scripts, keys: Keys, submitting: Pipeline | None = None) -> None:
         self._pipeline = pipeline
+        self._submitting = submitting or pipeline
         self._scripts = scripts
         self._keys = keys
-        self._submissions = Gatherer(self._submit)
+        self._submissions = Gatherer(self._submit, weight)
 
     async def _call(self, verb: str, items: Sequence[Sequence[Arg]] = (), **arguments: Arg) -> list[Any]:
         """Run a verb's script over all items, in as many calls as their number and size ask for; replies end to end."""
         runs = split(items, weight) if items else [()]
         # Futures and not coroutines: gather() would start those a turn of the loop later, for another round trip.
-        replies = await asyncio.gather(*(self._send(verb, run, arguments) for run in runs))
+        sent = [self._send(verb, run, arguments) for run in runs]
+        replies = await asyncio.gather(*sent, return_exceptions=True)
+        failed = [reply for reply in replies if isinstance(reply, BaseException)]
+        if failed:
+            raise _error_of_all(failed, partly=len(failed) < len(replies))
         return [word for reply in replies for word in (reply if isinstance(reply, list) else [reply])]
 
     def _send(self, verb: str, items: Sequence[Sequence[Arg]], arguments: Mapping[str, Arg]) -> asyncio.Future[Any]:
-        return self._pipeline.send(self._scripts[verb].command(self._keys.tag, arguments, items))
+        pipeline = self._submitting if verb == "submit" else self._pipeline
+        return pipeline.send(self._scripts[verb].command(self._keys.tag, arguments, items))
 
     async def _words(self, verb: str, items: Sequence[Sequence[Arg]], **arguments: Arg) -> list[str]:
         return [word.decode() for word in await self._call(verb, items, **arguments)] if items else []
@@ -218,6 +228,15 @@ class JobStore:
     async def retain(self) -> bool:
         """Delete jobs whose retention is over; True if there may be more."""
         return bool((await self._call("retain", limit=SWEPT_PER_CALL))[0] >= SWEPT_PER_CALL)
+
+
+def _error_of_all(failed: Sequence[BaseException], *, partly: bool) -> BaseException:
+    """Give one error for the calls of which some have failed: if any may have run, or did, nobody knows of them all."""
+    error = failed[0]
+    if isinstance(error, StoreError):
+        may_have_run = partly or any(not isinstance(each, StoreError) or each.may_have_run for each in failed)
+        return error.of(may_have_run=may_have_run)
+    return error
 
 
 def _submission_item(job: Submission) -> tuple[Arg, ...]:

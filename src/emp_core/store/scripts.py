@@ -24,7 +24,8 @@ Arg = str | bytes | int | float
 
 _HEADER = re.compile(r"^-- (KEYS|ARGV|ITEM|FLAGS)\b[ ]*(.*)$", re.MULTILINE)
 _CLOCK = "local NOW = now()"
-_SHIFTED_CLOCK = "local NOW = now() + (tonumber(redis.call('GET', KEYS[1] .. ':offset')) or 0)"
+_SHIFTED_CLOCK = """local OFFSET = redis.call('GET', KEYS[1] .. ':offset') or '0'
+local NOW = string.find(OFFSET, '^=') and tonumber(string.sub(OFFSET, 2)) or now() + tonumber(OFFSET)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,8 @@ class Scripts:
 
     Args:
         shebang: write the `#!lua` line that fixes behaviour under memory pressure; fakeredis does not read it.
-        shifted_clock: add the milliseconds in the partition's `offset` key to the store's clock, for tests.
+        shifted_clock: add the milliseconds in the partition's `offset` key to the store's clock, for tests; with an
+            equals sign before them they are the time itself.
     """
 
     def __init__(self, *, shebang: bool = True, shifted_clock: bool = False) -> None:

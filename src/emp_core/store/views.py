@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -176,7 +176,7 @@ class Views:
 
     async def _pending_of_all_types(self, start: _Place | None, limit: int) -> Page:
         """Merge the heads of all types' lines; scores are unique in a partition, so they alone order the page."""
-        types = [job_type for job_type, states in (await self._counts()).items() if states.get(JobState.PENDING, 0) > 0]
+        types = [job_type for job_type, states in (await self.counts()).items() if states.get(JobState.PENDING, 0) > 0]
         lines = await asyncio.gather(
             *(
                 self._read_index(_Index(self._keys("pending", name), newest_first=False), start, limit + 1)
@@ -192,7 +192,8 @@ class Views:
         places = sorted(((0, JobId(id_.decode())) for id_ in held), reverse=True)
         return await self._page([place for place in places if start is None or place < start][: limit + 1], limit)
 
-    async def _counts(self) -> dict[str, dict[str, int]]:
+    async def counts(self) -> dict[str, dict[str, int]]:
+        """Read the counts of every job type; see `Stats`."""
         fields = await self._pipeline.send(("HGETALL", self._keys("counts")))
         counts: dict[str, dict[str, int]] = {}
         for name, number in fields.items():
@@ -202,17 +203,17 @@ class Views:
 
     async def stats(self) -> Stats:
         """Read the counts of every job type, the last hour minute by minute, and the oldest pending jobs."""
-        counts = await self._counts()
-        minutes = await self._minutes()
+        counts, minutes = await asyncio.gather(self.counts(), self._minutes())
+        return Stats(counts, minutes, await self.oldest_pending(counts))
+
+    async def oldest_pending(self, counts: Mapping[str, Mapping[str, int]]) -> dict[str, datetime]:
+        """Read since when the oldest pending job of each type waits; the counts say which types have one."""
         types = [job_type for job_type, states in counts.items() if states.get(JobState.PENDING, 0) > 0]
-        oldest: dict[str, datetime] = {}
-        if types:
-            command = self._scripts["oldest"].command(self._keys.tag, {}, [(name,) for name in types])
-            for name, at in zip(types, await self._pipeline.send(command), strict=True):
-                created = moment(at)
-                if created is not None:
-                    oldest[name] = created
-        return Stats(counts, minutes, oldest)
+        if not types:
+            return {}
+        command = self._scripts["oldest"].command(self._keys.tag, {}, [(name,) for name in types])
+        times = map(moment, await self._pipeline.send(command))
+        return {name: at for name, at in zip(types, times, strict=True) if at is not None}
 
     async def _minutes(self) -> Sequence[dict[str, Any]]:
         seconds, _ = await self._pipeline.send(("TIME",))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 import msgspec
 from fastapi import Request, Response
 
 from emp_server import media
+from emp_server.monitor.rendering import page
 from emp_server.openapi import openapi_document
-from emp_server.pages import page
 from emp_server.parts import TheParts
 
 
@@ -23,4 +24,4 @@ async def docs(request: Request, parts: TheParts) -> Response:
     """Show the OpenAPI document as a page."""
     document = openapi_document(request.app.routes, await parts.catalog.types())
     schemas = {name: json.dumps(schema, indent=2) for name, schema in document["components"]["schemas"].items()}
-    return page("docs.html", document=document, schemas=schemas)
+    return page("docs.html", now=datetime.now(tz=UTC), document=document, schemas=schemas)

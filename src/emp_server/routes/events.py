@@ -120,29 +120,33 @@ async def _stream_of_all(parts: Parts, asked: EventFilter) -> AsyncIterator[byte
                     yield KEEP_ALIVE
                 case Signal.MISSED:
                     yield GAP_EVENT
-                case JobUpdateMessage():
-                    if asked.state in {None, heard.status} and (
-                        asked.job_type is None or asked.job_type == await types.of(heard.job_id)
-                    ):
+                case JobUpdateMessage() if asked.state in {None, heard.status}:
+                    job_type = None if asked.job_type is None else await types.of(heard.job_id)
+                    if job_type == asked.job_type:
                         yield _update_event(heard)
+                    elif job_type is None:
+                        yield GAP_EVENT  # nobody can tell now whether it is one of these
+                case JobUpdateMessage():
+                    pass
                 case WorkerStatusMessage():
                     if asked.state is None and asked.job_type is None:
                         yield _update_event(heard)
 
 
 class _TypesOfJobs:
-    """Remembers which type a job is of: an update does not say, and it never changes. Unknown ones are of type ''."""
+    """Remembers which type a job is of: an update does not say, and it never changes. Those of unknown jobs is ''."""
 
     def __init__(self, parts: Parts) -> None:
         self._store = parts.store
         self._types: dict[str, str] = {}
 
-    async def of(self, job_id: str) -> str:
+    async def of(self, job_id: str) -> str | None:
+        """Give the type of a job; None while the store is away."""
         if job_id not in self._types:
             try:
                 [job] = await self._store.views.get([JobId(job_id)])
             except StoreError:
-                return ""
+                return None
             if len(self._types) >= TYPES_REMEMBERED:
                 self._types.clear()
             self._types[job_id] = job.job_type if job else ""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 from fastapi import Response
 
 from emp_server import media
-from emp_server.documents import HealthAnswer
+from emp_server.documents import DurabilityAnswer, HealthAnswer
 from emp_server.parts import TheParts
 
 
@@ -16,7 +18,12 @@ async def livez() -> Response:
 
 
 async def readyz(parts: TheParts) -> Response:
-    """Make a round trip to the store: 200, or 503 while it is away."""
-    await parts.store.ping()
-    answer = HealthAnswer("ready", await parts.store.epoch())
+    """Make a round trip to the store, and say what it keeps: 200, or 503 while it is away."""
+    durability, epoch = await asyncio.gather(parts.store.durability(), parts.store.epoch())
+    answer = HealthAnswer(
+        "ready",
+        epoch,
+        parts.watch.emptied,
+        DurabilityAnswer(str(durability.level), durability.why, durability.replicas),
+    )
     return Response(msgspec.json.encode(answer), media_type=media.JSON)

@@ -19,11 +19,15 @@ from emp_server.answers import details_json, entity_tag, job_answer
 from emp_server.body import JSON_BODY, media_type, read_body
 from emp_server.delivery import read_wait
 from emp_server.documents import JobPageAnswer
+from emp_server.overview import RUNNING, overview
 from emp_server.parts import TheParts
 from emp_server.waiting import known_form, not_found, read_details, read_job, wait_for_end
 
 WHO = "http"
 """Who cancelled, while nobody has to show an API key."""
+
+STATES = (RUNNING, *(state.value for state in JobState))
+"""The states that a list can be asked for."""
 
 _log = structlog.get_logger()
 
@@ -67,11 +71,14 @@ async def list_jobs(request: Request, parts: TheParts, asked: Annotated[JobList,
     """List jobs: waiting ones in the order of their claim, running and final ones newest first.
 
     Only what an index serves can be asked for: a state, with or without a job type; a tag; the jobs of a worker.
+    Without any of them: what runs, what waits, what ended.
     """
     limit = asked.limit if asked.limit is not None else parts.settings.page_default_items
     if limit > parts.settings.page_limit_items:
         raise InvalidRequest(f"limit is at most {parts.settings.page_limit_items}")
-    page = await parts.store.views.list(_filter(asked), asked.cursor, limit)
+    wanted, views = _filter(asked), parts.store.views
+    is_overview = wanted == JobFilter()
+    page = await (overview(views, asked.cursor, limit) if is_overview else views.list(wanted, asked.cursor, limit))
     headers = {}
     if page.next_cursor is not None:
         query = {**asked.model_dump(exclude_none=True), "cursor": page.next_cursor}
@@ -166,6 +173,8 @@ async def revive_job(parts: TheParts, job_id: str) -> Response:
 
 def _filter(asked: JobList) -> JobFilter:
     """Check names before they become part of a key."""
+    if asked.state is not None and asked.state not in STATES:
+        raise InvalidRequest(f"{asked.state!r} is not a state; there are {', '.join(STATES)}")
     if asked.job_type is not None and not is_job_type_name(asked.job_type):
         raise InvalidRequest("job_type is not the name of one")
     if asked.worker is not None and not is_job_id(asked.worker):

@@ -19,7 +19,6 @@ import traceback
 import structlog
 
 from emp_core import logs
-from emp_core.settings import StoreSettings
 from emp_worker.isolation import Runners
 from emp_worker.isolation.frames import Ready, Start, read_to_child
 from emp_worker.isolation.leftovers import adopt_orphans
@@ -65,7 +64,7 @@ def _set_up() -> None:
 
 def _serve(connection: socket.socket, start: Start) -> None:
     sys.path[:] = start.sys_path
-    logs.configure(StoreSettings(log_format="console", log_level=start.log_level))
+    logs.configure(start)
     plugins = load_plugins(only=start.only, disabled=start.disabled, prefer=start.prefer)
     types = {name: loaded.job_type for name, loaded in plugins.types.items()}
     outbox = Outbox(connection)

@@ -22,13 +22,14 @@ _BODY_LIMIT: Final = max(PAYLOAD_LIMIT, RESULT_LIMIT)
 
 
 class Start(msgspec.Struct, frozen=True, tag=True):
-    """To a new child: where to find the plugins, and which of them to load."""
+    """To a new child: where to find the plugins, which of them to load, and what to log (see `emp_core.logs`)."""
 
     sys_path: tuple[str, ...]
     only: tuple[str, ...] | None
     disabled: tuple[str, ...]
     prefer: Mapping[str, str]
     log_level: str
+    log_format: str = "console"
 
 
 class Perform(msgspec.Struct, frozen=True, tag=True):

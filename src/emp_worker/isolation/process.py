@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 
+import msgspec
 import structlog
 
 from emp_worker.context import JobContext
@@ -65,17 +66,36 @@ class Lent:
             return await self.child.run(job_type, payload, context)
 
 
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How many jobs may each have a child of their own, and how many children may be starting at once.
+
+    A child that waits for its handler costs memory, one that starts costs a core.
+    """
+
+    alone: int
+    starting: int
+
+
 class Children:
     """The child processes of one worker.
 
     There are as many as attempts run at once: the worker's slots bound those of types with `isolation="process"`, and
-    `alone` bounds those of jobs that each have a child of their own. Leaving it ends them all.
+    `bounds` those of jobs that each have a child of their own; a job beyond that waits. `close` ends them all.
+
+    Args:
+        start: what a new child is told; it is used for jobs of all types.
+        needs: names the plugins that the jobs of one type take, which is all that a child for one job has to load.
+        wear: when a child is replaced.
+        bounds: how many there may be.
     """
 
-    def __init__(self, start: Start, wear: Wear, alone: int) -> None:
+    def __init__(self, start: Start, needs: Callable[[JobType], tuple[str, ...]], wear: Wear, bounds: Bounds) -> None:
         self._start = start
+        self._needs = needs
         self._wear = wear
-        self._alone = asyncio.Semaphore(alone)
+        self._alone = asyncio.Semaphore(bounds.alone)
+        self._starting = asyncio.Semaphore(bounds.starting)
         self._guard = Guard()
         self._idle: list[Child] = []
         self._lent: set[Child] = set()
@@ -90,8 +110,9 @@ class Children:
             ChildNotReady: none can be started, or it does not know the job type.
         """
         async with self._alone if alone else nullcontext():
+            fresh = self._for_one if alone else self._for_all
             child = None if alone else self._warm(job_type)
-            lent = Lent(child or await self.fresh(job_type), self.fresh)
+            lent = Lent(child or await fresh(job_type), fresh)
             try:
                 yield lent
             finally:
@@ -126,18 +147,26 @@ class Children:
         self._lent.add(child)
         return child
 
-    async def fresh(self, job_type: JobType) -> Child:
-        """Start a child for a job type."""
-        if self._closed:
-            raise ChildNotReady("the worker stops")
-        try:
-            child = await Child.spawn()
-        except OSError as error:
-            raise ChildNotReady(f"no child process can be started: {error}") from error
-        self._lent.add(child)
-        self._guard.watch(child.pid)
-        child.ended.add_done_callback(lambda _: self._gone(child))
-        await child.start(self._start)
+    async def _for_all(self, job_type: JobType) -> Child:
+        """Start a child that may be used again, for jobs of any type."""
+        return await self._fresh(self._start, job_type)
+
+    async def _for_one(self, job_type: JobType) -> Child:
+        """Start a child for one job."""
+        return await self._fresh(msgspec.structs.replace(self._start, only=self._needs(job_type)), job_type)
+
+    async def _fresh(self, start: Start, job_type: JobType) -> Child:
+        async with self._starting:
+            if self._closed:
+                raise ChildNotReady("the worker stops")
+            try:
+                child = await Child.spawn()
+            except OSError as error:
+                raise ChildNotReady(f"no child process can be started: {error}") from error
+            self._lent.add(child)
+            self._guard.watch(child.pid)
+            child.ended.add_done_callback(lambda _: self._gone(child))
+            await child.start(start)
         if not child.serves(job_type):
             self._retire(child, "it knows other job types than the worker")
             raise ChildNotReady(f"{job_type.name} is not what it was when the worker started; restart the worker")

@@ -47,6 +47,20 @@ async def test_a_revived_job_waits_like_a_new_one(engine: Engine) -> None:
     assert (job.claimed_at, job.started_at, job.finished_at, job.expires_at) == (None, None, None, None)
 
 
+async def test_a_revived_job_names_no_plugin(engine: Engine) -> None:
+    """The version stands with the attempt that it performed, and the job waits for another one."""
+    await engine.submit(job_id := new_job_id())
+    worker = await engine.worker()
+    (job,) = (await engine.store.jobs.claim(worker, 1, {TYPE: 1}, 1, versions={TYPE: "1.0"})).jobs
+    await engine.write("fail", worker, job_id, job.token)
+
+    await engine.store.jobs.revive([job_id])
+
+    details = await engine.store.views.details(job_id)
+    assert details is not None
+    assert (details.job.plugin_version, details.attempts[0].plugin_version) == ("", "1.0")
+
+
 async def test_a_revived_job_is_claimed_with_the_next_token(engine: Engine) -> None:
     """The token goes on over the rounds, so that no old one is valid again."""
     _, job = await engine.claimed()

@@ -15,7 +15,7 @@ import pytest
 from emp_worker import JobContext, JobType
 from emp_worker.isolation import Runners
 from emp_worker.isolation.frames import Start
-from emp_worker.isolation.process import Children, Wear
+from emp_worker.isolation.process import Bounds, Children, Wear
 from emp_worker.plugins import load_plugins
 from support import hostile_handlers
 from support.attempts import KeptReports, a_context
@@ -55,7 +55,8 @@ def children(types: dict[str, JobType]) -> Start_:
     async def run(**wear: Any) -> AsyncIterator[Bench]:
         usual = {"jobs": 1000, "age": timedelta(hours=1), "growth": 512 * 1024 * 1024}
         start = Start(tuple(sys.path), (DISTRIBUTION,), (), {}, "info")
-        async with Runners(threads=1, children=Children(start, Wear(**{**usual, **wear}), alone=1)) as runners:
+        made = Children(start, lambda _: (DISTRIBUTION,), Wear(**{**usual, **wear}), Bounds(alone=1, starting=2))
+        async with Runners(threads=1, children=made) as runners:
             yield Bench(runners, types)
 
     return run

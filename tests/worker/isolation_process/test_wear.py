@@ -66,7 +66,7 @@ sys.path[:] = json.loads(sys.argv[1])
 from datetime import timedelta
 from emp_worker.isolation import Runners
 from emp_worker.isolation.frames import Start
-from emp_worker.isolation.process import Children, Wear
+from emp_worker.isolation.process import Bounds, Children, Wear
 from emp_worker.plugins import load_plugins
 from support.attempts import a_context
 
@@ -80,7 +80,8 @@ async def main():
     only = ("emp-test-hostile",)
     types = load_plugins(only=only).types
     start = Start(tuple(sys.path), only, (), {}, "info")
-    async with Runners(1, None, Children(start, Wear(10, timedelta(hours=1), 2**30), 1)) as runners:
+    children = Children(start, lambda _: only, Wear(10, timedelta(hours=1), 2**30), Bounds(1, 1))
+    async with Runners(1, None, children) as runners:
         await runners.run(types["hostile." + sys.argv[2]].job_type, b'{"text": "stay"}', a_context(Said()))
 
 asyncio.run(main())

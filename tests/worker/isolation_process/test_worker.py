@@ -136,13 +136,69 @@ async def test_of_many_jobs_that_lost_their_worker_only_so_many_run_alone_at_onc
     lost = [await bench.submit(job_type="hostile.polite_in_place") for _ in range(2)]
     await lose(bench, *lost)
 
-    async with bench.work(types["polite_in_place"], plugins=(DISTRIBUTION,), children=1):
+    async with bench.work(types["polite_in_place"], plugins=(DISTRIBUTION,), children_alone=1):
         running = await bench.until(lost[0], lambda job: job.message == "running")
         waiting = await bench.until(lost[1], lambda job: job.state is JobState.CLAIMED)
 
     assert running.state is JobState.IN_PROGRESS
     assert waiting.started_at is None
     assert [(await bench.job(each)).state for each in lost] == [JobState.PENDING] * 2
+
+
+async def test_a_job_that_waits_for_a_child_of_its_own_can_be_called_off(bench: Bench, types) -> None:
+    """It ends at once, and gives its slot back."""
+    lost = [await bench.submit(job_type="hostile.polite_in_place") for _ in range(2)]
+    await lose(bench, *lost)
+
+    async with bench.work(types["polite_in_place"], plugins=(DISTRIBUTION,), children_alone=1, concurrency=2):
+        await bench.until(lost[0], lambda job: job.message == "running")
+        await bench.store.jobs.cancel([CancelAsk(lost[1], "ann")])
+        done = await bench.final(lost[1])
+        other = await bench.submit(job_type="hostile.polite_in_place")
+        await bench.until(other, lambda job: job.message == "running")
+
+    assert (done.job.state, done.job.started_at) == (JobState.CANCELLED, None)
+
+
+LOADED = """
+import sys
+from pydantic import BaseModel
+from emp_worker import JobType, hookimpl
+
+class Nothing(BaseModel):
+    pass
+
+async def loaded(payload: Nothing) -> list[str]:
+    return sorted(name for name in sys.modules if name.startswith("emp_test_"))
+
+@hookimpl
+def emp_job_types():
+    return [JobType("test.loaded", loaded)]
+"""
+WRAPS = """
+from contextlib import nullcontext
+from emp_worker import hookimpl
+
+@hookimpl
+def emp_around_job(job):
+    return nullcontext()
+"""
+
+
+async def test_a_child_for_one_job_loads_the_plugin_of_its_type_and_those_that_wrap_jobs(
+    bench: Bench, install_plugin, site: Path, start_worker: Callable[..., StartedProcess]
+) -> None:
+    """Others may take seconds to import, and the job waits for its child."""
+    install_plugin("emp-test-loaded", LOADED)
+    install_plugin("emp-test-wraps", WRAPS)
+    install_plugin("emp-test-other", WRAPS.replace("emp_around_job(job)", "emp_job_finished(job, outcome)"))
+    job_id = await bench.submit(job_type="test.loaded")
+    await lose(bench, job_id)
+
+    start_worker(PYTHONPATH=str(site))
+    done = await bench.final(job_id)
+
+    assert json.loads(done.result or b"") == ["emp_test_loaded", "emp_test_wraps"]
 
 
 async def test_a_job_that_always_kills_its_worker_is_found_and_its_neighbours_finish(

@@ -13,7 +13,7 @@ from emp_core.store.connection import connect
 from emp_core.store.keys import Keys
 from emp_worker import JobType
 from emp_worker.claimer import Claimer
-from emp_worker.flusher import Flusher
+from emp_worker.flusher import FLUSH_BYTES, Flusher
 from emp_worker.jobtypes import Isolation
 from emp_worker.session import running
 from emp_worker.slots import Slots
@@ -70,6 +70,27 @@ async def test_a_damaged_record_does_not_hold_up_the_other_outcomes(bench: Bench
 
     assert (await bench.job(sound)).state is JobState.COMPLETED
     assert flusher.unsettled == frozenset()
+
+
+async def test_outcomes_beyond_one_flush_follow_in_the_next(bench: Bench) -> None:
+    """A store that is slow or just back gets what it can take, and each flush gets on."""
+    worker = new_worker_id()
+    await bench.store.workers.register(worker, {})
+    for _ in range(3):
+        await bench.submit()
+    jobs = (await bench.store.jobs.claim(worker, 1, {TYPE: 3}, 3)).jobs
+    flusher = Flusher(bench.store, worker)
+    for job in jobs:
+        flusher.started(job.job_id, job.token)
+        flusher.settle(Completed(job.job_id, job.token, b'"' + b"x" * (FLUSH_BYTES // 2) + b'"'))
+    flusher.stop()
+
+    await flusher.step()
+    after_one = len(flusher.unsettled)
+    await asyncio.wait_for(flusher.run(), 10)
+
+    assert (after_one, len(flusher.unsettled)) == (2, 0)
+    assert {(await bench.job(job.job_id)).state for job in jobs} == {JobState.COMPLETED}
 
 
 async def test_nothing_is_claimed_under_a_lease_that_may_be_over(bench: Bench) -> None:

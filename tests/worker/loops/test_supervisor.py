@@ -10,6 +10,7 @@ import pytest
 
 from emp_core.ids import JobId
 from emp_core.jobs import JobState
+from support.pace import allowed
 from support.processes import free_port
 from support.waiting import wait_until, wait_until_async
 
@@ -34,14 +35,15 @@ async def worker_pid(bench: Bench) -> int:
     return workers[0].pid
 
 
-async def test_a_killed_workers_jobs_run_again_within_a_second(bench: Bench, start_worker) -> None:
+async def test_a_killed_workers_job_waits_again_within_a_second_and_runs_soon_after(bench: Bench, start_worker) -> None:
     """The supervisor sees the death and reports it; nobody waits for a lease, and the worker is started again."""
     supervisor = start_worker()
     job_id = await running_job(bench)
+    wait_within, run_within = allowed(1.0, starts=3), allowed(2.0, starts=8)
 
     os.kill(await worker_pid(bench), signal.SIGKILL)
-    lost = await bench.until(job_id, lambda job: job.losses == 1, timeout=1.0)
-    again = await bench.until(job_id, lambda job: job.state is JobState.IN_PROGRESS, timeout=10)
+    lost = await bench.until(job_id, lambda job: job.losses == 1, wait_within)
+    again = await bench.until(job_id, lambda job: job.state is JobState.IN_PROGRESS, run_within)
 
     assert lost.state in {JobState.PENDING, JobState.CLAIMED, JobState.IN_PROGRESS}
     assert (again.attempt, again.worker_id != lost.worker_id or lost.worker_id is None) == (2, True)
@@ -49,6 +51,22 @@ async def test_a_killed_workers_jobs_run_again_within_a_second(bench: Bench, sta
     assert details is not None
     assert b"SIGKILL" in (details.attempts[0].error or b"")
     assert supervisor.popen.poll() is None
+
+
+@pytest.mark.parametrize("children", ["1", "2"])
+async def test_more_lost_jobs_than_cores_run_again_at_once(bench: Bench, start_worker, children: str) -> None:
+    """Each is alone in a child process, and none waits for the end of another, which runs for a minute."""
+    start_worker("--children", children)
+    jobs = [await running_job(bench) for _ in range(5)]
+    run_within = allowed(3.0, starts=14)
+
+    os.kill(await worker_pid(bench), signal.SIGKILL)
+
+    async def are_running_again() -> bool:
+        found = [await bench.job(each) for each in jobs]
+        return all((job.state, job.losses, job.attempt) == (JobState.IN_PROGRESS, 1, 2) for job in found)
+
+    assert await wait_until_async(are_running_again, run_within)
 
 
 async def test_sigterm_drains_and_leaves_nothing_behind(bench: Bench, start_worker) -> None:

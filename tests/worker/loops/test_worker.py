@@ -272,12 +272,15 @@ async def test_jobs_that_end_within_the_grace_complete(bench: Bench) -> None:
     assert (await bench.job(waiting)).state is JobState.PENDING
 
 
-async def test_a_second_stop_ends_the_grace(bench: Bench) -> None:
-    """Who is in a hurry says so again (the context ends with one more stop)."""
+async def test_who_is_in_a_hurry_ends_the_grace(bench: Bench) -> None:
+    """To be told to stop again does not, however (the context ends with one more stop)."""
     async with bench.work(JobType(TYPE, for_ever), grace=3600) as worker:
         job_id = await bench.submit()
         await bench.until(job_id, lambda job: job.state is JobState.IN_PROGRESS)
         worker.stop()
+        worker.stop()
+        await bench.until(job_id, lambda job: job.state is JobState.IN_PROGRESS)
+        worker.hurry()
 
     assert (await bench.job(job_id)).state is JobState.PENDING
 

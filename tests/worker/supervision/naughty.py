@@ -4,6 +4,8 @@ import asyncio
 import ctypes
 import os
 import re
+import signal
+import threading
 import time
 from pathlib import Path
 
@@ -51,6 +53,20 @@ async def leaves_child(given: Given) -> None:
     os._exit(7)
 
 
+async def leaves_threads(given: Given) -> None:
+    """Start threads that Python would wait for at its end, and leave them."""
+    for _ in range(200):
+        threading.Thread(target=time.sleep, args=(600,)).start()
+    asyncio.get_running_loop().run_in_executor(None, time.sleep, 600)
+
+
+async def ignores_signals(given: Given) -> None:
+    """Take the signals away from the worker."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGINT])
+
+
 async def waits(given: Given) -> str:
     """Wait as one should."""
     await asyncio.sleep(given.seconds)
@@ -59,5 +75,5 @@ async def waits(given: Given) -> str:
 
 @hookimpl
 def emp_job_types():
-    handlers = (naps, spins, backtracks, crashes, leaves_child, waits)
+    handlers = (naps, spins, backtracks, crashes, leaves_child, leaves_threads, ignores_signals, waits)
     return [JobType(f"naughty.{handler.__name__}", handler) for handler in handlers]

@@ -1,0 +1,53 @@
+"""Look at a store before a process begins to work on it: some stores would lose jobs whatever EMP does."""
+
+from __future__ import annotations
+
+import structlog
+
+from emp_core.errors import StoreError, StoreUnfit
+from emp_core.store import KEEPS_ALL, Durability, open_store, stops_start
+
+_log = structlog.get_logger()
+
+
+async def admit(redis_url: str, namespace: str, *, replicated: bool = False) -> None:
+    """Log what the store keeps, or that it is away: then it is waited for.
+
+    Args:
+        redis_url: the store's URL.
+        namespace: which part of it.
+        replicated: whether submissions are to wait for a replica.
+
+    Raises:
+        StoreUnfit: the store must not be worked on as it is.
+        SettingsError: the URL cannot be read.
+    """
+    async with open_store(redis_url, namespace, replicated=replicated) as store:
+        try:
+            durability = await store.durability()
+        except StoreError as error:
+            if stops_start(error):
+                raise StoreUnfit(error.detail) from error
+            _log.warning("store_away", error=error.detail)
+            return
+    _log.info("store_found", durability=str(durability.level), why=durability.why, replicas=durability.replicas)
+    check(durability, replicated=replicated)
+
+
+def check(durability: Durability, *, replicated: bool) -> None:
+    """Refuse a store that would lose jobs.
+
+    Raises:
+        StoreUnfit: it throws keys away, or replicas are to be waited for and it does not ask for any.
+    """
+    if durability.evicts:
+        raise StoreUnfit(
+            f"the store's maxmemory-policy is {durability.policy}: it would throw jobs away when its memory is full. "
+            f"Run `redis-cli CONFIG SET maxmemory-policy {KEEPS_ALL}`, and say so in its configuration file"
+        )
+    if replicated and durability.min_replicas == 0:
+        raise StoreUnfit(
+            "durability replica needs a store with min-replicas-to-write 1 or more: without it, a primary that is cut "
+            "off goes on alone. Run `redis-cli CONFIG SET min-replicas-to-write 1`, and say so in its configuration "
+            "file"
+        )

@@ -1,0 +1,52 @@
+"""Tell a log that something is away: at once with what to do, then ever more rarely, and once when it is back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from structlog.typing import FilteringBoundLogger
+
+from emp_core.errors import EmpError, StoreUnavailable
+
+SAID_AGAIN_AFTER: Final = 5.0
+"""Seconds between the first line and the second; each pause that follows is twice as long."""
+LONGEST_SILENCE: Final = 300.0
+HINT: Final = "start the store, or say where it is (EMP_REDIS_URL); EMP goes on trying"
+
+
+class Outage:
+    """What one loop has told of the store's absence; how often the loop itself tries is its own affair.
+
+    Args:
+        log: where to say it.
+        event: what does not work meanwhile, as the warning's event.
+        clock: seconds that only grow.
+    """
+
+    def __init__(self, log: FilteringBoundLogger, event: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._log = log
+        self._event = event
+        self._clock = clock
+        self._since: float | None = None
+        self._pause = SAID_AGAIN_AFTER
+        self._say_from = 0.0
+
+    def failed(self, error: EmpError, **facts: Any) -> None:
+        """Take that a try has failed; say so if it is time."""
+        now = self._clock()
+        if self._since is None:
+            self._since, self._say_from, self._pause = now, now, SAID_AGAIN_AFTER
+        if now < self._say_from:
+            return
+        hint = {"hint": HINT} if isinstance(error, StoreUnavailable) else {}
+        self._log.warning(self._event, error=error.detail, for_seconds=round(now - self._since, 1), **facts, **hint)
+        self._say_from = now + self._pause
+        self._pause = min(self._pause * 2, LONGEST_SILENCE)
+
+    def over(self) -> None:
+        """Take that a try has succeeded; say so if one had failed before."""
+        if self._since is not None:
+            self._log.info("store_is_back", after=self._event, seconds=round(self._clock() - self._since, 1))
+            self._since = None

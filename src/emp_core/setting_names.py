@@ -1,0 +1,51 @@
+"""Every setting that some process of EMP has, so that each of them can tell a misspelt name from another's setting.
+
+The models stand beside the processes that they are for, which may not be imported here; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Final
+
+PREFIX: Final = "EMP_"
+"""How the variable of a setting begins."""
+LEFT_ALONE: Final = "EMP_TEST_"
+"""Variables for tests, of EMP and of plugins, begin so; no setting does."""
+
+SETTING_NAMES: Final = frozenset(
+    {
+        # every process
+        "redis_url", "namespace", "log_format", "log_level",
+        # client commands
+        "url", "api_key",
+        # emp dev
+        "port", "data_dir", "store_binary", "reload",
+        # emp server
+        "host", "durability", "server_workers", "insecure", "allowed_hosts", "payload_limit_bytes", "batch_limit_items",
+        "batch_limit_bytes", "small_body_limit_bytes", "longest_wait", "page_default_items", "page_limit_items",
+        "stream_keep_alive", "stream_buffer_updates", "job_types_fresh_for", "stop_grace",
+        # emp worker
+        "plugins", "plugins_disabled", "plugins_prefer", "plugins_import_limit", "name", "types", "concurrency",
+        "threads", "children", "children_alone", "child_max_jobs", "child_max_age", "child_max_growth", "processes",
+        "grace", "max_jobs", "max_age", "health_port", "strict",
+    }
+)  # fmt: skip
+
+
+def nearest(name: str) -> str | None:
+    """Give the setting whose name is most like this one; None if none is."""
+    return next(iter(get_close_matches(name.lower(), sorted(SETTING_NAMES), n=1)), None)
+
+
+def ignored_variables(names: Iterable[str]) -> list[str]:
+    """Say which `EMP_*` variables are no settings: each may be misspelt, or belong to other software."""
+    lines = []
+    for name in sorted(names):
+        setting = name.upper().removeprefix(PREFIX).lower()
+        if name.upper().startswith(PREFIX) and not name.startswith(LEFT_ALONE) and setting not in SETTING_NAMES:
+            near = nearest(setting)
+            meant = "" if near is None else f"; is {PREFIX}{near.upper()} meant?"
+            lines.append(f"{name} is no setting of EMP and is ignored{meant}")
+    return lines

@@ -1,0 +1,245 @@
+"""`emp plugin`: what authors of plugins do with them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from emp_core.cli.connecting import connect
+from emp_core.cli.output import escaped, json_option, note, print_json, print_table
+
+if TYPE_CHECKING:
+    from emp_core.client import EmpClient
+    from emp_worker.contract import Finding
+    from emp_worker.loading import LoadedPlugin
+    from emp_worker.plugins import Plugins
+    from emp_worker.testing import JobRun
+
+COLUMNS: Final = ("plugin", "job_type", "check", "verdict", "message")
+
+
+def load_installed() -> Plugins:
+    """Load the plugins that the settings want, each tried in a child process before.
+
+    Raises:
+        SettingsError: a setting is wrong.
+    """
+    from emp_core.settings import load
+    from emp_worker.plugins import load_plugins
+    from emp_worker.settings import PluginSettings
+
+    settings = load(PluginSettings)
+    return load_plugins(
+        only=settings.plugins,
+        disabled=settings.plugins_disabled,
+        prefer=settings.plugins_prefer,
+        import_limit=settings.plugins_import_limit,
+    )
+
+
+@click.group()
+def plugin() -> None:
+    """Work on plugins."""
+
+
+@plugin.command()
+@click.argument("name")
+@click.option(
+    "--into",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=Path(),
+    help="The folder to write it into; else the one you are in.",
+)
+def new(name: str, into: Path) -> None:
+    """Write the package of a new plugin with one job type and its tests; prints its folder.
+
+    What exists is never touched.
+    """
+    from emp_worker.new_plugin import named, write_package
+
+    try:
+        wanted = named(name)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    folder = write_package(wanted, into)
+    click.echo(str(folder))
+    note(f"Install it: pip install --editable {folder}")
+    note(
+        f"Then: pytest {folder}, emp plugin check {wanted.name} --run, emp plugin test {wanted.job_type} -p text=hello"
+    )
+
+
+@plugin.command()
+@click.argument("name", required=False)
+@click.option("--run", is_flag=True, help="Perform the handlers on their examples, too.")
+@click.option(
+    "--against",
+    metavar="URL",
+    help="Compare with what this server announces, too: would the payloads of waiting jobs still fit?",
+)
+@json_option
+def check(name: str | None, run: bool, against: str | None, as_json: bool) -> None:
+    """Check plugins against the contract: all, or the one of this NAME (distribution, entry point or job type).
+
+    Exits 1 if a check failed, and 6 if no plugin has this name.
+    """
+    from emp_core.cli.exit_codes import ExitCode
+
+    rows = list(_failures(plugins := load_installed(), name))
+    if against is None:
+        rows += _findings(plugins, name, run=run, server=None)
+    else:
+        with connect(against) as server:
+            rows += _findings(plugins, name, run=run, server=server)
+    if as_json:
+        print_json(rows)
+    else:
+        print_table([each.upper() for each in COLUMNS], [[row[each] for each in COLUMNS] for row in rows])
+    if not rows:
+        note("no plugin is loaded" if name is None else f"no plugin or job type is named {name}")
+        sys.exit(ExitCode.NOT_FOUND)
+    if any(row["verdict"] == "failed" for row in rows):
+        sys.exit(ExitCode.ERROR)
+
+
+def _failures(plugins: Plugins, name: str | None) -> Iterator[dict[str, str]]:
+    """Give a row for each plugin that is meant and did not load: it has failed its first check."""
+    from emp_worker.discovery import is_named
+
+    for failure in plugins.failures:
+        if name is None or is_named(failure, (name,)):
+            found = (failure.distribution, "", failure.phase.value, "failed", failure.why)
+            yield dict(zip(COLUMNS, found, strict=True))
+
+
+def _findings(plugins: Plugins, name: str | None, *, run: bool, server: EmpClient | None) -> Iterator[dict[str, str]]:
+    """Check the job types that the name means."""
+    from emp_worker.contract import check_job_type
+    from emp_worker.discovery import is_named
+    from emp_worker.stdout_guard import stdout_as_stderr
+
+    for each in plugins.loaded:
+        for job_type in each.job_types:
+            if name is not None and name != job_type.name and not is_named(each.found, (name,)):
+                continue
+            with stdout_as_stderr():
+                found = check_job_type(job_type, run=run)
+            if server is not None:
+                from emp_worker.announced import check_drift
+
+                found += check_drift(job_type, server)
+            yield from (_row(each, finding) for finding in found)
+
+
+def _row(owner: LoadedPlugin, finding: Finding) -> dict[str, str]:
+    found = (owner.found.distribution, finding.job_type, finding.check, finding.verdict.value, finding.message)
+    return dict(zip(COLUMNS, found, strict=True))
+
+
+@plugin.command()
+@click.argument("name")
+@click.option("--payload", metavar="JSON|@file|-", help="The payload: JSON, a file with it, or standard input.")
+@click.option(
+    "-p", "--parameter", "parameters", multiple=True, metavar="KEY=VALUE", help="Set a field; may be repeated."
+)
+@click.option("--attempt", type=click.IntRange(1), default=1, show_default=True, help="Which attempt to perform.")
+@json_option
+def test(name: str, payload: str | None, parameters: tuple[str, ...], attempt: int, as_json: bool) -> None:
+    """Perform a handler once, here, without a store; NAME is a job type, or a plugin that has one.
+
+    Shows progress and log on stderr and prints the result. -p is as in `emp submit`; without any payload it takes the
+    first example. Ctrl-C calls the job off. Exits 3 if it failed, and 9 if the payload does not fit.
+    """
+    import asyncio
+    import json
+
+    from emp_core.cli.parameters import parse_parameter, read_payload, with_parameters
+    from emp_worker.stdout_guard import stdout_as_stderr
+    from emp_worker.terminal import Terminal
+    from emp_worker.testing import run_job_async
+
+    job_type = _chosen(load_installed(), name)
+    fields = [parse_parameter(parameter) for parameter in parameters]
+    if payload is None and not fields and job_type.examples:
+        text = json.dumps(job_type.examples[0]).encode()
+    else:
+        text = with_parameters(read_payload(payload), fields, job_type.payload_schema)
+    with stdout_as_stderr(), Terminal() as terminal:
+        run = asyncio.run(
+            run_job_async(
+                job_type, text, attempt=attempt, max_attempts=max(attempt, job_type.max_attempts), reporter=terminal
+            )
+        )
+    if as_json:
+        print_json(_run_as_json(run))
+    else:
+        _show(run)
+    sys.exit(_exit_code(run))
+
+
+def _chosen(plugins: Plugins, name: str) -> Any:
+    """Give the job type that a name means.
+
+    Raises:
+        NotFound: none.
+        click.UsageError: a plugin that has several.
+    """
+    from emp_core.errors import NotFound
+    from emp_worker.discovery import is_named
+
+    if name in plugins.types:
+        return plugins.types[name].job_type
+    meant = [each for each in plugins.loaded if is_named(each.found, (name,))]
+    types = [job_type for each in meant for job_type in each.job_types]
+    if len(types) == 1:
+        return types[0]
+    if types:
+        raise click.UsageError(f"{name} has several job types: {', '.join(each.name for each in types)}; name one")
+    why = [each.why for each in plugins.failures if is_named(each, (name,))]
+    raise NotFound("; ".join(why) or f"no installed plugin or job type is named {name}; see `emp plugins`")
+
+
+def _run_as_json(run: JobRun) -> dict[str, Any]:
+    return {
+        "outcome": type(run.outcome).__name__.lower(),
+        "result": run.result,
+        "error": run.error,
+        "progress": [{"fraction": each.fraction, "message": each.message} for each in run.progress],
+        "log": [{"level": each.level, "message": each.message} for each in run.log],
+    }
+
+
+def _show(run: JobRun) -> None:
+    from emp_core.jobs import Completed, Retry
+
+    if isinstance(run.outcome, Completed):
+        print_json(run.result)
+        return
+    error = run.error or {}
+    told = [type(run.outcome).__name__, error.get("kind"), error.get("message")]
+    note(": ".join(part for part in told if part))
+    for fault in error.get("errors", ()):
+        note(f"  {fault['pointer'] or '(the whole payload)'}: {fault['message']}")
+    for line in error.get("traceback", "").splitlines():
+        click.echo(escaped(line), err=True)
+    if isinstance(run.outcome, Retry):
+        note("A worker would try it again.")
+
+
+def _exit_code(run: JobRun) -> int:
+    from emp_core.cli.exit_codes import ExitCode
+    from emp_core.jobs import Cancelled, Completed, Failed, Reason
+
+    match run.outcome:
+        case Completed():
+            return ExitCode.OK
+        case Cancelled():
+            return ExitCode.JOB_CANCELLED
+        case Failed(reason=Reason.INVALID_PAYLOAD):
+            return ExitCode.INVALID_PAYLOAD
+        case _:
+            return ExitCode.JOB_FAILED

@@ -1,0 +1,21 @@
+"""Has its job type declared by another plugin, too; its second one is its own."""
+
+from pydantic import BaseModel, Field
+
+from emp_worker import JobType, hookimpl
+
+
+class Text(BaseModel):
+    """A text."""
+
+    text: str = Field(description="the text")
+
+
+async def echo(payload: Text) -> Text:
+    """Give the text back."""
+    return payload
+
+
+@hookimpl
+def emp_job_types():
+    return [JobType("museum.contested", echo), JobType("museum.uncontested", echo)]

@@ -1,0 +1,3 @@
+"""Fails while it is imported."""
+
+raise ImportError("libexhibit.so is too old")

@@ -1,0 +1,3 @@
+"""Passes itself off as a person at Ctrl-C."""
+
+raise KeyboardInterrupt

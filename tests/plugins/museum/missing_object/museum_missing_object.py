@@ -1,0 +1,1 @@
+"""Has not the object that its entry point names."""

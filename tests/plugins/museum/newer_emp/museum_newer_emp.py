@@ -1,0 +1,21 @@
+"""Needs an EMP that is not installed."""
+
+from pydantic import BaseModel, Field
+
+from emp_worker import JobType, hookimpl
+
+
+class Text(BaseModel):
+    """A text."""
+
+    text: str = Field(description="the text")
+
+
+async def echo(payload: Text) -> Text:
+    """Give the text back."""
+    return payload
+
+
+@hookimpl
+def emp_job_types():
+    return [JobType("museum.newer_emp", echo)]

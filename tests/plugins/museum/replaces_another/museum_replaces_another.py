@@ -1,0 +1,21 @@
+"""Declares the job type of another plugin."""
+
+from pydantic import BaseModel, Field
+
+from emp_worker import JobType, hookimpl
+
+
+class Text(BaseModel):
+    """A text."""
+
+    text: str = Field(description="the text")
+
+
+async def echo(payload: Text) -> Text:
+    """Give the text back."""
+    return payload
+
+
+@hookimpl
+def emp_job_types():
+    return [JobType("museum.contested", echo)]

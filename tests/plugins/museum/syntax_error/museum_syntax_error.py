@@ -1,0 +1,3 @@
+"""Is no Python."""
+
+def emp_job_types(:

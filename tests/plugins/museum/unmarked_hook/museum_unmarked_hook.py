@@ -1,0 +1,5 @@
+"""Forgets @hookimpl."""
+
+
+def emp_job_types():
+    return []

@@ -1,0 +1,156 @@
+"""`emp plugin new`: what it writes can be installed, passes its own tests and the contract, and harms nothing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from emp_worker.new_plugin import NotWritten, named, write_package
+from support.pages import ROOT
+
+EMP = str(Path(sys.executable).with_name("emp"))
+
+
+def run(command: Sequence[str], folder: Path, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, **(env or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+
+def new(name: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return run([EMP, "plugin", "new", name], folder)
+
+
+def test_a_new_package_installs_and_passes_its_tests_and_the_contract(tmp_path: Path):
+    site = tmp_path / "site"
+    package = tmp_path / "emp-plugin-image-tools2"
+    pip = ["-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps", "--no-build-isolation"]
+    env = {"PYTHONPATH": str(site)}
+
+    written = new("image-tools2", tmp_path)
+    installed = run([sys.executable, *pip, "--target", str(site), str(package)], tmp_path)
+    tests = run([sys.executable, "-m", "pytest", "-q", "-p", "no:valkey", "-W", "error", str(package)], tmp_path, env)
+    checked = run([EMP, "plugin", "check", "image-tools2", "--run"], tmp_path, env)
+
+    assert written.returncode == 0, written.stdout
+    assert installed.returncode == 0, installed.stdout
+    assert tests.returncode == 0, tests.stdout
+    assert "3 passed" in tests.stdout
+    assert checked.returncode == 0, checked.stdout
+    assert "emp-plugin-image-tools2\timage-tools2.run\trun\tok" in checked.stdout
+    assert (site / "emp_plugin_image_tools2" / "py.typed").exists()
+
+
+@pytest.mark.slow
+def test_a_new_package_is_typed_and_formatted(tmp_path: Path):
+    new("stars", tmp_path)
+    package = tmp_path / "emp-plugin-stars"
+
+    typed = run([sys.executable, "-m", "mypy"], package, {"MYPYPATH": "src"})
+    formatted = run([sys.executable, "-m", "ruff", "format", "--check", "--line-length", "120", "."], package)
+    linted = run([sys.executable, "-m", "ruff", "check", "."], package)
+
+    assert typed.returncode == 0, typed.stdout
+    assert formatted.returncode == 0, formatted.stdout
+    assert linted.returncode == 0, linted.stdout
+
+
+def test_the_prefix_may_be_given(tmp_path: Path):
+    assert write_package(named("emp-plugin-stars"), tmp_path) == tmp_path / "emp-plugin-stars"
+
+
+def test_it_can_be_written_into_another_folder(tmp_path: Path):
+    (tmp_path / "there").mkdir()
+
+    written = run([EMP, "plugin", "new", "stars", "--into", "there"], tmp_path)
+
+    assert written.returncode == 0
+    assert (tmp_path / "there" / "emp-plugin-stars" / "pyproject.toml").exists()
+
+
+def test_what_is_there_is_never_touched(tmp_path: Path):
+    package = tmp_path / "emp-plugin-stars"
+    package.mkdir()
+    (package / "notes.txt").write_text("mine")
+
+    written = new("stars", tmp_path)
+
+    assert written.returncode == 1
+    assert "exists already; choose another name" in written.stdout
+    assert [file.name for file in package.iterdir()] == ["notes.txt"]
+
+
+def test_a_link_that_leads_nowhere_is_there_too(tmp_path: Path):
+    (tmp_path / "emp-plugin-stars").symlink_to(tmp_path / "elsewhere")
+
+    with pytest.raises(NotWritten, match="exists already"):
+        write_package(named("stars"), tmp_path)
+
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_package_that_cannot_be_written_to_its_end_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(*_: object, **__: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+
+    with pytest.raises(NotWritten, match="No space left on device"):
+        write_package(named("stars"), tmp_path)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+HOSTILE = {
+    "up": "../stars",
+    "absolute": "/tmp/stars",  # noqa: S108 - refused
+    "folder": "a/b",
+    "dot": ".",
+    "empty": "",
+    "prefix-only": "emp-plugin-",
+    "blank": "my stars",
+    "capitals": "Stars",
+    "umlaut": "stérne",
+    "digit-first": "7stars",
+    "two-hyphens": "a--b",
+    "hyphen-last": "stars-",
+    "underscore": "my_stars",
+    "template": "${module}",
+    "quote": 'a"b',
+    "line": "a\nb",
+    "toml": 'a"]\nevil = 1',
+    "long": "a" * 41,
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE.values(), ids=HOSTILE)
+def test_a_name_that_cannot_be_one_is_refused_and_nothing_written(tmp_path: Path, name: str):
+    written = new(name, tmp_path)
+
+    assert written.returncode == 2
+    assert "cannot name a plugin; use 1 to 40 small letters, digits and single hyphens" in written.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_templates_are_in_the_wheel(tmp_path: Path):
+    built = run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)], ROOT)
+    assert built.returncode == 0, built.stdout
+
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as files:
+        packed = {Path(name).name for name in files.namelist() if name.startswith("emp_worker/templates/")}
+
+    assert packed == {file.name for file in (ROOT / "src/emp_worker/templates").iterdir()}
