@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline as RedisPipeline
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from emp_core.errors import StoreError, StoreUnavailable
-from emp_core.store.connection import CALL_TIMEOUT
+from emp_core.store.connection import CALL_TIMEOUT, closed_transport_is_lost_connection
 from emp_core.store.refusals import explain, was_sent
 from emp_core.store.scripts import Arg, Scripts
 
@@ -190,11 +191,11 @@ class Pipeline:
         for command in commands:
             pipeline.execute_command(*command)
         if not self._replicated:
-            return list(await pipeline.execute(raise_on_error=False))
+            return await _sent(pipeline)
         # WAIT is about the writes of its own connection, so it rides along. It covers a submission that repeats another
         # as well: submit always writes, and a replica that has this write has all before it.
         pipeline.execute_command("WAIT", 1, round(CONFIRM_WITHIN * 1000))
-        *replies, replicas = await pipeline.execute(raise_on_error=False)
+        *replies, replicas = await _sent(pipeline)
         if isinstance(replicas, int) and replicas >= 1:
             return replies
         unsure = StoreUnavailable("it is stored, but no replica has confirmed it in time", may_have_run=True)
@@ -204,7 +205,7 @@ class Pipeline:
         pipeline = self._client.pipeline(transaction=False)
         for script in self._scripts:
             pipeline.execute_command("SCRIPT LOAD", script.text)
-        for reply in await pipeline.execute(raise_on_error=False):
+        for reply in await _sent(pipeline):
             if isinstance(reply, ResponseError):
                 raise reply
 
@@ -212,6 +213,12 @@ class Pipeline:
         """Wait for the round trip that is under way."""
         if self._sender is not None:
             await asyncio.wait([self._sender])
+
+
+async def _sent(pipeline: RedisPipeline) -> list[Any]:
+    """Send what a pipeline of redis-py holds; errors of single commands stand among the replies."""
+    with closed_transport_is_lost_connection():
+        return list(await pipeline.execute(raise_on_error=False))
 
 
 class Gatherer(Generic[T, R]):

@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from emp_core.ids import WorkerId
+from emp_core.store.connection import closed_transport_is_lost_connection
 from emp_core.store.keys import Keys
 from emp_core.store.refusals import explain
 
@@ -55,7 +56,8 @@ class Doorbell:
         # Redis reads the time to a millisecond, and 0 would mean for ever.
         patience = max(0.001, round(min(longest, self.LONGEST_WAIT), 3))
         try:
-            popped = await self._open().blpop(list(rings), timeout=patience)
+            with closed_transport_is_lost_connection():
+                popped = await self._open().blpop(list(rings), timeout=patience)
         except (RedisError, OSError, TimeoutError) as error:
             raise explain(error) from error
         if popped is None:

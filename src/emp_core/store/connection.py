@@ -7,11 +7,14 @@ times. The clients made here never repeat anything; whoever calls knows what may
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.maint_notifications import MaintNotificationsConfig
 
 from emp_core.errors import SettingsError
@@ -63,3 +66,16 @@ def connect(url: str, *, connections: int = 16, blocking_for: float | None = Non
         )
         raise SettingsError(f"redis_url {redacted(url)!r}: {told}") from None
     return Redis.from_pool(pool)
+
+
+@contextmanager
+def closed_transport_is_lost_connection() -> Iterator[None]:
+    """Raise redis-py's ConnectionError where a connection was reset just before a call was written to it.
+
+    uvloop raises a plain RuntimeError ("the handler is closed") for a transport that a reset has closed, and redis-py
+    lets it through: it would end loops that only know how a store fails.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        raise RedisConnectionError(str(error)) from error
