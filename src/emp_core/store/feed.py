@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 
 from emp_core.messages import JobAvailableMessage, JobUpdateMessage, WorkerStatusMessage, parse_message
 from emp_core.outage import Outage
+from emp_core.store.connection import closed_transport_is_lost_connection
 from emp_core.store.keys import Keys
 from emp_core.store.refusals import explain
 
@@ -70,7 +71,8 @@ class Feed:
         while True:
             try:
                 async with client.pubsub() as subscription:
-                    await subscription.subscribe(*channels)
+                    with closed_transport_is_lost_connection():
+                        await subscription.subscribe(*channels)
                     async for event in _read(subscription, len(channels)):
                         pause = RECONNECT_FIRST
                         outage.over()
@@ -86,13 +88,15 @@ async def _read(subscription: PubSub, channels: int) -> AsyncIterator[Event]:
     confirmed = 0
     is_asked = False
     while True:
-        received = await subscription.get_message(timeout=SILENCE)
+        with closed_transport_is_lost_connection():
+            received = await subscription.get_message(timeout=SILENCE)
         if received is None:
             # Half a connection looks like a quiet store: only an answer tells them apart.
             if is_asked:
                 raise TimeoutError("the store does not answer on the feed's connection")
             is_asked = True
-            await subscription.ping()
+            with closed_transport_is_lost_connection():
+                await subscription.ping()
             continue
         is_asked = False
         if received["type"] == "subscribe":
