@@ -103,7 +103,8 @@ async def test_a_type_that_is_announced_appears_in_the_document(client, store):
         ("/readyz", "HealthAnswer"),
         ("/v1/jobs/nope", "ProblemAnswer"),
         ("/v1/job-types/text.word", "ProblemAnswer"),
-        ("/v1/jobs", "ProblemAnswer"),
+        ("/v1/jobs", "JobPageAnswer"),
+        ("/v1/jobs?state=bogus", "ProblemAnswer"),
     ],
 )
 async def test_answers_are_what_the_document_says(client, worker, path, component):

@@ -1,0 +1,1 @@
+"""One module per contestant: how its jobs are submitted and counted, and its no-op handler."""
