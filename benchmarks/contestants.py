@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,18 +78,26 @@ def install(contestant: Contestant) -> str | None:
     """Put its packages in place unless they are; give why it cannot take part, or None."""
     done = contestant.folder / ".installed"
     wanted = json.dumps([contestant.requires, contestant.node, contestant.project])
-    if contestant.venv or (done.exists() and done.read_text() == wanted):
+    if contestant.venv:
         return None
+    if done.exists() and done.read_text() == wanted:
+        return _run(contestant, [_copying(contestant)] if contestant.project else [])
     if contestant.node and not (shutil.which("node") and shutil.which("npm")):
         return "no Node here"
     print(f"installing {contestant.title} ...", file=sys.stderr)
-    for command in _installing(contestant):
-        contestant.folder.mkdir(parents=True, exist_ok=True)
+    contestant.folder.mkdir(parents=True, exist_ok=True)
+    why_not = _run(contestant, _installing(contestant))
+    if why_not is None:
+        done.write_text(wanted)
+    return why_not
+
+
+def _run(contestant: Contestant, commands: Iterable[Sequence[str]]) -> str | None:
+    for command in commands:
         ended = subprocess.run(command, cwd=contestant.folder, capture_output=True, text=True, check=False)
         if ended.returncode:
             last = ended.stderr.strip().splitlines()[-1:]
             return f"could not be installed: {' '.join(last)}"
-    done.write_text(wanted)
     return None
 
 
@@ -101,9 +109,17 @@ def _installing(contestant: Contestant) -> Iterator[Sequence[str]]:
     pip = [contestant.python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
     if contestant.project:
         constraints = ["--constraint", str(ROOT / "constraints.txt")]
-        yield [*pip, *constraints, "--editable", f"{ROOT}[all]", "--editable", str(ROOT / "benchmarks" / "plugin")]
+        yield [*pip, *constraints, "hatchling", "editables", f"{ROOT}[all]"]
+        yield _copying(contestant)
     else:
         yield [*pip, *contestant.requires]
+
+
+def _copying(contestant: Contestant) -> Sequence[str]:
+    """Give the command that installs a copy of the checkout: what is edited meanwhile must not change the measure."""
+    pip = [contestant.python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    how = ["--force-reinstall", "--no-deps", "--no-build-isolation"]
+    return [*pip, *how, str(ROOT), str(ROOT / "benchmarks" / "plugin")]
 
 
 class Driver:

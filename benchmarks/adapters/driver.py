@@ -21,8 +21,8 @@ HOST, PORT = os.environ["BENCH_HOST"], int(os.environ["BENCH_PORT"])
 URL = f"redis://{HOST}:{PORT}/0"
 AT_ONCE = 50
 """Submissions under way at once in the concurrent measure."""
-BULK = 1_000
-"""Jobs in one call of the bulk measure."""
+BULK, BULK_BYTES = 1_000, 8 * 1024 * 1024
+"""The most jobs, and bytes of payload, in one call of the bulk measure."""
 
 _latencies: int | None = None
 
@@ -83,8 +83,9 @@ async def _submit(adapter: Adapter, how: str, count: int, size: int = 200) -> di
     if how == "bulk":
         if adapter.submit_many is None:
             return {"seconds": None}
-        for at in range(0, count, BULK):
-            await _called(adapter.submit_many, payloads[at : at + BULK])
+        at_once = max(1, min(BULK, BULK_BYTES // size))
+        for at in range(0, count, at_once):
+            await _called(adapter.submit_many, payloads[at : at + at_once])
     elif how == "one":
         for each in payloads:
             await _called(adapter.submit, each)
