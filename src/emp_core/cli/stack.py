@@ -75,10 +75,14 @@ class Stack:
                 del self._parts[part]
 
     def hurry(self) -> None:
-        """Kill both; a `stop` that waits for one of them goes on at once. Made for signal handlers."""
+        """Interrupt both; a `stop` that waits for one of them soon goes on. Made for signal handlers.
+
+        They are not killed: a supervisor that is gone at once leaves a worker that drains for its grace. And it is not
+        the signal of `stop`: two of one kind that wait together are delivered as one.
+        """
         for process in list(self._parts.values()):
             if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
+                process.send_signal(signal.SIGINT)
 
     def ended(self) -> dict[str, int]:
         """Give the parts that have ended by themselves, with their exit codes; each is named once."""
