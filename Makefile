@@ -12,7 +12,7 @@ INSTALL := $(PIP) install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo dev test test-all faults chaos test-axe lint types docs bench constraints clean
+.PHONY: help setup demo dev test test-all faults chaos mutants test-axe lint types docs bench constraints clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ faults: $(READY) ## inject every fault and check what EMP promises (FAULTS="stor
 
 chaos: $(READY) ## inject random faults for SECONDS=60, with SEED=n
 	PYTHONPATH=tests $(BIN)/python -m faults.chaos --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
+
+mutants: $(READY) ## break EMP in one place after the other: the fault suite must find each (MUTANTS="token")
+	PYTHONPATH=tests $(BIN)/python -m faults.mutants $(MUTANTS) $(if $(SEED),--seed $(SEED))
 
 test-axe: $(READY) ## check the monitor's pages with axe, fetched from npm
 	npm install --silent --no-save --prefix build/axe axe-core

@@ -44,7 +44,7 @@ def main(words: tuple[str, ...], seed: int | None, source: Path | None) -> None:
     print(f"seed {seed}, {len(chosen)} faults\n{HEAD}", flush=True)
     began, rows, skipped = time.monotonic(), [], {each.name: why for each in chosen if (why := each.missing())}
     folder = Path(tempfile.mkdtemp(prefix="emp-faults-"))
-    for row in run_all([each for each in chosen if each.name not in skipped], folder, seed, source):
+    for row in run_all([each for each in chosen if each.name not in skipped], folder, seed, source=source):
         rows.append(row)
         print(line_of(row), flush=True)
     for name, why in (GAPS | skipped).items() if not words else skipped.items():

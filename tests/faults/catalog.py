@@ -39,6 +39,8 @@ WORKER: Final = (
     Fault("answer of a claim cut", worker_faults.claim_answer_cut, quick=True),
     Fault("store frozen during a claim", worker_faults.store_frozen_in_claim),
     Fault("worker's machine died", worker_faults.machine_died),
+    Fault("worker's machine died beside an idle worker", worker_faults.machine_died_beside_idle, load=False),
+    Fault("all workers' machines died", worker_faults.all_machines_died, hold=3),
     Fault("worker stopped for less than a lease", partial(worker_faults.stopped, seconds=7, is_lost=False)),
     Fault("worker stopped for more than a lease", partial(worker_faults.stopped, seconds=20, is_lost=True)),
     Fault("finish arrives after the lease", worker_faults.late_finish, hold=1, load=False),
@@ -51,15 +53,23 @@ WORKER: Final = (
 SERVER: Final = (Fault("server killed", server_faults.killed, quick=True),)
 
 STORE: Final = (
-    Fault("store killed", store_faults.killed, quick=True),
-    Fault("scripts flushed", store_faults.scripts_flushed),
-    Fault("store loading", store_faults.loading),
-    Fault("store frozen for 1 s", partial(store_faults.frozen, seconds=1)),
-    Fault("store frozen for 5 s", partial(store_faults.frozen, seconds=5)),
-    Fault("store frozen for 30 s", partial(store_faults.frozen, seconds=30)),
-    Fault("store out of memory", store_faults.out_of_memory, hold=2),
-    Fault("store is a read-only replica", store_faults.read_only, hold=2),
-    Fault("store's disk full", store_faults.disk_full, hold=2, setup=_SMALL_DISK, missing=store_faults.no_small_disk),
+    Fault("store killed", store_faults.killed, quick=True, may_lose=False),
+    Fault("store away for more than a lease", store_faults.killed, hold=18, may_lose=False),
+    Fault("scripts flushed", store_faults.scripts_flushed, may_lose=False),
+    Fault("store loading", store_faults.loading, may_lose=False),
+    Fault("store frozen for 1 s", partial(store_faults.frozen, seconds=1), may_lose=False),
+    Fault("store frozen for 5 s", partial(store_faults.frozen, seconds=5), may_lose=False),
+    Fault("store frozen for 30 s", partial(store_faults.frozen, seconds=30), may_lose=False),
+    Fault("store out of memory", store_faults.out_of_memory, hold=2, may_lose=False),
+    Fault("store is a read-only replica", store_faults.read_only, hold=2, may_lose=False),
+    Fault(
+        "store's disk full",
+        store_faults.disk_full,
+        hold=2,
+        may_lose=False,
+        setup=_SMALL_DISK,
+        missing=store_faults.no_small_disk,
+    ),
     Fault("store restarted empty", store_faults.emptied, hold=2, setup=_EMPTIED),
 )
 
@@ -100,7 +110,7 @@ HANDLER: Final = tuple(
     if (how, mode) != ("hogs memory", "async")
 )
 
-_CLOCKS: Final = Setup(clocks=True, wish=Wish(later=0, failing=0))
+_CLOCKS: Final = Setup(clocks=True, wish=Wish(later=0, failing=0, expiring=0))
 _HOUR: Final = 3600
 CLOCK: Final = tuple(
     Fault(f"{whose} clock {seconds:+} s", partial(inject, seconds=seconds), hold=2, setup=_CLOCKS, missing=no_clock)

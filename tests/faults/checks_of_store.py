@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -51,6 +52,9 @@ def indexes_agree(facts: Facts) -> Iterator[Violation]:
         yield Violation(6, job_id, f"is missing in {place}")
     for place, job_id in sorted(found - wanted):
         yield Violation(6, job_id, f"is a stray in {place}")
+    for entry in map(json.loads, facts.snapshot.broken):
+        if facts.is_promised(entry["id"]):
+            yield Violation(6, entry["id"], f"was set aside: {entry['index'].rpartition('}:')[2]}, {entry['why']}")
 
 
 def counters_agree(facts: Facts) -> Iterator[Violation]:
@@ -84,6 +88,8 @@ def keys_have_owners(facts: Facts) -> Iterator[Violation]:
                 yield Violation(7, name, "is a key of a job that is not there")
         elif lifetime is None and name.startswith(_OF_A_WORKER) and subject not in snapshot.workers:
             yield Violation(7, name, "is a key of a worker that is not there")
+    for worker_id in sorted(snapshot.workers.keys() - snapshot.registered):
+        yield Violation(7, worker_id, "has a lease and was never registered")
     for job_id, fields in snapshot.jobs.items():
         if fields.get("state") in FINAL_STATES and "retention" in fields and facts.is_promised(job_id):
             late = snapshot.taken_at - int(fields["finished_at"]) - int(fields["retention"])

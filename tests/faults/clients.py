@@ -38,6 +38,7 @@ class Wish:
     pause: float = 0.04
     failing: float = 0.1
     later: float = 0.1
+    expiring: float = 0.1
     cancelled: float = 0.05
     once: float = 0.1
 
@@ -72,6 +73,8 @@ class Client:
         options: dict[str, Any] = {}
         if chance.random() < wish.later:
             options["delay"] = round(chance.uniform(0.1, 1.0), 3)
+        if chance.random() < wish.expiring:
+            options["expires_in"] = round(chance.uniform(0.01, 1.0), 3)
         if chance.random() < wish.once:
             options["max_attempts"] = 1
         fails = 1 if chance.random() < wish.failing else 0

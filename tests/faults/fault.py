@@ -33,7 +33,8 @@ class Fault:
     """One fault of the list.
 
     `hold` is how long it stands, in seconds, before it is healed. `load`: clients submit jobs meanwhile. `quick` faults
-    are the fixed selection of `make test`. `missing` says what this machine lacks for it; nothing if it can be done.
+    are the fixed selection of `make test`. Without `may_lose` no job may lose its worker by it. `missing` says what
+    this machine lacks for it; nothing if it can be done.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Fault:
     hold: float = 0.5
     load: bool = True
     quick: bool = False
+    may_lose: bool = True
     setup: Setup = field(default_factory=Setup)
     missing: Callable[[], str] = str
 

@@ -57,6 +57,8 @@ class Setup:
     source: Path | None = None
     """A folder to run EMP from instead of the installed packages, such as a changed copy of `src`."""
     worker_options: tuple[str, ...] = ("--grace", "2")
+    settle_timeout: float = SETTLE_TIMEOUT
+    """Seconds in which every job must have ended when all is healed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,14 +218,19 @@ class Rig:
         counts = self.direct.hgetall(self.keys("counts"))
         return sum(int(n) for name, n in counts.items() if name.startswith(b"completed:"))
 
+    def losses(self) -> int:
+        """Count how often a job has lost its worker."""
+        counts = self.direct.hgetall(self.keys("counts"))
+        return sum(int(n) for name, n in counts.items() if name.startswith(b"lost:"))
+
     def is_settled(self) -> bool:
         """Tell whether no job waits or runs."""
         line = [self.keys("pending", job_type) for job_type in set(self.setup.wish.job_types)]
         return not self.direct.exists(*line, self.keys("scheduled"), self.keys("running"))
 
-    def settle(self, timeout: float = SETTLE_TIMEOUT) -> bool:
+    def settle(self, timeout: float | None = None) -> bool:
         """Wait until every job has ended; False if that took too long, which the checker then names."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + (timeout or self.setup.settle_timeout)
         while not self.is_settled():
             if time.monotonic() > deadline:
                 return False

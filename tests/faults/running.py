@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from faults.facts import Violation
 from faults.fault import Fault, look_for
-from faults.rig import SETTLE_TIMEOUT, Rig, Totals
+from faults.rig import Rig, Totals
 
 WARM_UP = 0.6
 """Seconds of load before a fault is injected."""
@@ -43,6 +44,7 @@ class Runner:
     def run(self, fault: Fault) -> Row:
         """Inject a fault under load, heal it, let things settle, and check everything."""
         rig, began = self._rig, time.monotonic()
+        lost = rig.losses()
         with ExitStack() as stack:
             if fault.load:
                 done = rig.completed()
@@ -51,9 +53,11 @@ class Runner:
                 time.sleep(WARM_UP)
             with fault.inject(rig) as effect:
                 time.sleep(fault.hold)  # the fault itself
-        stuck = self._settle()
+        wrong = self._settle()
+        if not fault.may_lose and (losses := rig.losses() - lost):
+            wrong.append(Violation(4, "the rig", f"{losses} jobs lost their worker, and every worker lived"))
         totals, violations = rig.check()
-        fresh = tuple(sorted({*violations, *stuck} - self._known))
+        fresh = tuple(sorted({*violations, *wrong} - self._known))
         row = Row(fault.name, effect.evidence, totals.since(self._totals), fresh, time.monotonic() - began)
         self._totals, self._known = totals, self._known | set(violations)
         return row
@@ -66,14 +70,17 @@ class Runner:
         except AssertionError as error:
             return [Violation(8, "the rig", f"is not whole again: {error}")]
         if not rig.settle():
-            return [Violation(1, "the rig", f"does not settle within {SETTLE_TIMEOUT:g} s")]
+            return [Violation(1, "the rig", f"does not settle within {rig.setup.settle_timeout:g} s")]
         rig.probe()
         rig.read_back()
         return []
 
 
-def run_all(faults: Iterable[Fault], folder: Path, seed: int, source: Path | None = None) -> Iterator[Row]:
-    """Run faults, grouped by what rig they need; a rig that comes out broken is not used again."""
+def run_all(faults: Iterable[Fault], folder: Path, seed: int, **changes: Any) -> Iterator[Row]:
+    """Run faults, grouped by what rig they need; a rig that comes out broken is not used again.
+
+    `changes` are made to the set-up of every rig.
+    """
     waiting = list(faults)
     number = 0
     while waiting:
@@ -81,7 +88,7 @@ def run_all(faults: Iterable[Fault], folder: Path, seed: int, source: Path | Non
         number += 1
         place = folder / f"rig-{number}"
         place.mkdir()
-        with Rig(place, replace(setup, source=source), f"{seed}.{number}") as rig:
+        with Rig(place, replace(setup, **changes), f"{seed}.{number}") as rig:
             runner = Runner(rig)
             for fault in [each for each in waiting if each.setup == setup]:
                 waiting.remove(fault)

@@ -26,6 +26,8 @@ class Snapshot:
     results: Mapping[str, bytes] = field(default_factory=dict)
     indexes: Mapping[str, frozenset[str]] = field(default_factory=dict)
     workers: Mapping[str, float] = field(default_factory=dict)
+    registered: frozenset[str] = frozenset()
+    """The workers whose record says who they are, which only a registration writes."""
     counts: Mapping[str, int] = field(default_factory=dict)
     lifetimes: Mapping[str, int | None] = field(default_factory=dict)
     """Every key with the milliseconds that it has left; None: for ever."""
@@ -63,6 +65,7 @@ def take_snapshot(url: str, namespace: str, data_dir: Path) -> Snapshot:
             if name.startswith(INDEXES)
         },
         workers={worker.decode(): deadline for worker, deadline in deadlines},
+        registered=frozenset(worker for worker, fields in _under("worker:", hashes) if b"info" in fields),
         counts={name: int(n) for name, n in _texts(hashes.get("counts", {})).items()},
         lifetimes={name: None if left < 0 else left for name, left in lifetimes.items()},
         broken=broken,

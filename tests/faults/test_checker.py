@@ -56,6 +56,7 @@ SNAPSHOT = Snapshot(
         "retained": frozenset({JOB}),
     },
     workers={WORKER: 20_000.0},
+    registered=frozenset({WORKER}),
     counts={"pending:faults.async": 0, "completed:faults.async": 1},
     lifetimes={f"job:{JOB}": None, f"payload:{JOB}": 5000, f"worker:{WORKER}": None, "counts": None},
     changes=CHANGES,
@@ -168,6 +169,12 @@ BROKEN: dict[str, tuple[int, History, Journal, Snapshot]] = {
     "an id is missing in an index": (6, HISTORY, JOURNAL, indexed(retained=frozenset())),
     "an id is a stray in an index": (6, HISTORY, JOURNAL, indexed(**{f"held:{WORKER}": frozenset({JOB})})),
     "an entry has no record": (6, HISTORY, JOURNAL, indexed(scheduled=frozenset({OTHER}))),
+    "a sound job is set aside": (
+        6,
+        HISTORY,
+        JOURNAL,
+        replace(SNAPSHOT, broken=(b'{"id":"%s","index":"t:scheduled","why":"x"}' % JOB.encode(),)),
+    ),
     "a counter is not decremented": (
         6,
         HISTORY,
@@ -178,6 +185,7 @@ BROKEN: dict[str, tuple[int, History, Journal, Snapshot]] = {
     "a key has no owner": (7, HISTORY, JOURNAL, replace(SNAPSHOT, lifetimes={"stray": None})),
     "a key of a job stays behind": (7, HISTORY, JOURNAL, replace(SNAPSHOT, lifetimes={f"log:{OTHER}": None})),
     "a key of a worker stays behind": (7, HISTORY, JOURNAL, replace(SNAPSHOT, lifetimes={f"bell:{OTHER}": None})),
+    "a worker has a lease without a registration": (7, HISTORY, JOURNAL, replace(SNAPSHOT, registered=frozenset())),
     "a job is kept too long": (7, HISTORY, JOURNAL, replace(record(retention="100"), taken_at=60_000)),
     "a job waits too long": (8, HISTORY, JOURNAL, record(claimed_at="1200")),
     "a recovery takes too long": (8, told(Took("recovery", 1.5, 1.0)), JOURNAL, SNAPSHOT),

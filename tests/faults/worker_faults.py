@@ -14,12 +14,14 @@ from faults.clients import Lag
 from faults.fault import Effect, look_for
 from faults.history import Took
 from faults.proxy import Line, Trap
-from faults.rig import Rig
+from faults.rig import PENDING_BOUND, Rig
 from faults.units import Worker
 
 TRAP_TIMEOUT: Final = 10.0
 RECOVERY_BOUND: Final = 1.0
 """Seconds until the jobs of a killed worker wait again, where its supervisor lives."""
+CLAIM_BOUND: Final = 1.0
+"""Seconds until the jobs of a claim whose answer was lost have begun."""
 MACHINE_BOUND: Final = 16.0
 """The same where the supervisor died, too: a lease and a second."""
 
@@ -103,6 +105,18 @@ def claim_answer_cut(rig: Rig) -> Iterator[Effect]:
     """Reset the connection on which the answer to a claim comes: the store has given jobs, the worker knows of none."""
     with at_point(rig.chance.choice(rig.workers), "down", has_jobs, lambda: False) as effect:
         yield effect
+    with Lag().measured() as lag:
+        began, waiting = time.monotonic(), _claimed(rig)
+        look_for(lambda: not (waiting & _claimed(rig)), 20)
+        seconds = time.monotonic() - began
+    rig.history.note(Took("start of what a cut claim took", round(seconds, 3), CLAIM_BOUND, round(lag.worst, 4)))
+
+
+def _claimed(rig: Rig) -> set[tuple[bytes, bytes]]:
+    """Give the jobs that are claimed and not begun, with their tokens."""
+    ids = rig.direct.zrange(rig.keys("running"), 0, -1)
+    fields = [rig.direct.hmget(rig.keys("job", each.decode()), "state", "token") for each in ids]
+    return {(id_, token) for id_, (state, token) in zip(ids, fields, strict=True) if state == b"claimed"}
 
 
 @contextmanager
@@ -160,6 +174,48 @@ def machine_died(rig: Rig) -> Iterator[Effect]:
     with _recovered(rig, worker, MACHINE_BOUND, worker.kill) as effect:
         yield effect
     worker.start()
+
+
+@contextmanager
+def all_machines_died(rig: Rig) -> Iterator[Effect]:
+    """Kill -9 all workers with their supervisors; what comes meanwhile waits, or expires."""
+    expired = rig.direct.hget(rig.keys("counts"), "failed:faults.async")
+    for worker in rig.workers:
+        worker.kill()
+    effect = Effect()
+    yield effect
+    waiting = sum(rig.direct.zcard(rig.keys("pending", job_type)) for job_type in set(rig.setup.wish.job_types))
+    effect.seen(
+        waiting and expired != rig.direct.hget(rig.keys("counts"), "failed:faults.async") and f"{waiting} waited"
+    )
+    for worker in rig.workers:
+        worker.start()
+
+
+@contextmanager
+def machine_died_beside_idle(rig: Rig) -> Iterator[Effect]:
+    """Kill -9 all of a worker that holds the only job; when the job waits again the other one must take it at once."""
+    job_id = rig.client.submit("faults.async", 60, work={"again_seconds": 0}) or ""
+    owner = look_for(lambda: _runs_at(rig, job_id, 1), 10)
+    worker = next((each for each in rig.workers if owner and held_by(rig, each, each.pid()) == owner), None)
+    if worker is None:
+        yield Effect()
+        return
+    with Lag().measured() as lag:
+        worker.kill()
+        look_for(lambda: not rig.direct.sismember(rig.keys("held", owner), job_id), MACHINE_BOUND + 20)
+        began = time.monotonic()
+        other = look_for(lambda: _runs_at(rig, job_id, 2), 20)
+        seconds = time.monotonic() - began
+    rig.history.note(Took(f"second claim of job {job_id}", round(seconds, 3), PENDING_BOUND, round(lag.worst, 4)))
+    yield Effect(f"its job ran again {seconds:.2f} s after it was back" if other and other != owner else "")
+    worker.start()
+
+
+def _runs_at(rig: Rig, job_id: str, attempt: int) -> str:
+    """Give the worker that has begun this attempt of a job, or an attempt after it; empty if there is none."""
+    found = [each and each.decode() for each in rig.direct.hmget(rig.keys("job", job_id), "attempt", "worker")]
+    return str(found[1] or "") if found[0] and int(found[0]) >= attempt else ""
 
 
 @contextmanager
