@@ -57,6 +57,13 @@ def test_ctrl_c_ends_everything(start_dev):
     wait_until(lambda: dev.left_running() == {}, timeout=5)
 
 
+def test_who_is_told_the_address_can_submit_at_once(start_dev):
+    dev = start_dev("--no-reload")
+
+    with EmpClient(url_of(dev)) as client:
+        assert "simulation.run" in job_types(client)
+
+
 def test_kill_9_of_emp_dev_leaves_nothing(start_dev):
     dev = start_dev("--no-reload")
 
@@ -69,7 +76,6 @@ def test_kill_9_of_emp_dev_leaves_nothing(start_dev):
 def test_jobs_are_kept_between_runs(start_dev):
     first = start_dev("--no-reload")
     with EmpClient(url_of(first)) as client:
-        wait_until(lambda: "simulation.run" in job_types(client), timeout=20)
         job = client.submit("simulation.run", {"steps": 1, "step_seconds": 0}, wait=20)
     first.interrupt_group()
     first.wait(timeout=30)

@@ -98,6 +98,16 @@ class Stack:
         except httpx2.TransportError:
             return False
 
+    def is_staffed(self) -> bool:
+        """Tell whether a worker serves a job type; also true where ours does not run, so that nobody waits for it."""
+        if WORKER not in self._parts:
+            return True
+        try:
+            answer = httpx2.get(f"{self.url}/v1/job-types", timeout=_ANSWER_TIMEOUT)
+        except httpx2.TransportError:
+            return False
+        return answer.is_success and any(each["workers_online"] for each in answer.json()["job_types"])
+
     def wait_until_ready(self, timeout: float) -> None:
         """Wait until the server is ready.
 

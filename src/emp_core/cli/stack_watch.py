@@ -36,6 +36,7 @@ class StackWatch:
         self._restarts = Restarts()
         self._is_ready = False
         self._has_answered = False
+        self._is_told = False
         self._is_first_code = True
 
     def run(self) -> None:
@@ -53,6 +54,9 @@ class StackWatch:
                 self._start(part)
             if not self._is_ready and self._stack.is_ready():
                 self._is_ready = self._has_answered = True
+            # Who is told too early submits a job of a type that nobody has announced yet.
+            if self._is_ready and not self._is_told and self._stack.is_staffed():
+                self._is_told = True
                 where = f"data in {self._settings.data_dir}; store for other processes: {self._store.url}"
                 self._say(f"EMP answers at {self._stack.url}; {where}")
                 self._say("Ctrl-C ends it")
@@ -62,7 +66,7 @@ class StackWatch:
         self._restarts.forget()
         self._stack.stop()
         self._stack.start()
-        self._is_ready = self._has_answered = self._is_first_code = False
+        self._is_ready = self._has_answered = self._is_told = self._is_first_code = False
 
     def _see_who_ended(self) -> None:
         if not self._store.is_running and not self._restarts.is_waiting(STORE):
@@ -77,6 +81,7 @@ class StackWatch:
         is_server = part == SERVER
         if code != CANNOT_START and not (is_server and code > 0 and not self._has_answered):
             self._is_ready = self._is_ready and not is_server
+            self._is_told = self._is_told and not is_server
             self._restart(part, how)
         elif part == WORKER and not entry_points(group="emp_worker"):
             self._say(NO_PLUGIN)
