@@ -45,6 +45,7 @@ class JobContext:
     resources: Any = field(default=None, repr=False)
     patience: Patience = field(default=CALLED_OFF, init=False, repr=False)
     _cancelled: bool = field(default=False, init=False)
+    _handed_over: bool = field(default=False, init=False)
     _log: logging.Logger | None = field(default=None, init=False, repr=False)
 
     def progress(self, fraction: float | None, message: str | None = None) -> None:
@@ -86,7 +87,16 @@ class JobContext:
         if self._cancelled:
             raise JobCancelled(f"job {self.job_id} was called off")
 
-    def request_cancel(self, patience: Patience = CALLED_OFF) -> None:
+    @property
+    def handed_over(self) -> bool:
+        """Whether the job goes on although this attempt should stop: the worker must end, or others have the job.
+
+        What the handler has begun elsewhere is then left alone, for the attempt that follows.
+        """
+        return self._handed_over
+
+    def request_cancel(self, patience: Patience = CALLED_OFF, *, handed_over: bool = False) -> None:
         """Ask the handler to stop; the worker calls it. `patience` is what a child process gets then."""
         self.patience = patience
+        self._handed_over = self._handed_over or handed_over
         self._cancelled = True

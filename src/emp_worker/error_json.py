@@ -52,6 +52,8 @@ def describe(error: BaseException) -> dict[str, Any]:
     }
     if isinstance(raised, JobError) and raised.code is not None:
         members["code"] = _guarded(lambda: str(raised.code), "")[:CODE_LIMIT]
+    if isinstance(raised, JobError) and (faults := _faults(raised)):
+        members["errors"] = faults
     if isinstance(raised, PayloadRefused | ResultRefused):
         members["errors"] = [
             {"pointer": fault.pointer, "message": fault.message[:MESSAGE_LIMIT]}
@@ -62,6 +64,15 @@ def describe(error: BaseException) -> dict[str, Any]:
     if not isinstance(raised, AttemptFailure):
         members["traceback"] = _tail(_guarded(lambda: _traceback(raised), "(the traceback cannot be read)"))
     return members
+
+
+def _faults(error: JobError) -> list[dict[str, str]]:
+    """Read a handler's own list of what is wrong where; what is no such list is left out."""
+    try:
+        faults = [(str(pointer), str(message)) for pointer, message in list(error.errors.items())[:FAULT_LIMIT]]
+    except Exception:  # noqa: BLE001 - a subclass may have put anything there
+        return []
+    return [{"pointer": pointer[:MESSAGE_LIMIT], "message": message[:MESSAGE_LIMIT]} for pointer, message in faults]
 
 
 def _guarded(read: Callable[[], str], otherwise: str) -> str:

@@ -88,10 +88,15 @@ class _Running:
         """Ask the handler to stop; the first reason counts."""
         if self.ending is None:
             self.ending = why
-            self.context.request_cancel(CALLED_OFF if why is Ending.CANCEL else OVERDUE)
+            patience = CALLED_OFF if why is Ending.CANCEL else OVERDUE
+            self.context.request_cancel(patience, handed_over=self._is_handed_over(why))
             if self.has_stepped:  # cancelled before its first step, it would never give its slot back
                 self.attempt.cancel()
             self.timers.append(self.loop.call_later(STUCK_AFTER, self.stuck, self))
+
+    def _is_handed_over(self, why: Ending) -> bool:
+        """Tell whether another attempt follows that this one is no failure for."""
+        return why is Ending.LEASE_LOST or (why is Ending.SHUTDOWN and self.job.max_attempts > 1)
 
 
 class Executor:

@@ -22,6 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any
 
 from emp_core.errors import EmpError, PayloadFault
@@ -33,12 +34,14 @@ class JobError(Exception):
 
     With `retryable=False` the job fails at once, however many attempts are left. `code` is a short word for programs.
     `retry_after` (seconds or a timedelta) is the wait before the next attempt and wins over the backoff; a value that
-    is not a time is ignored, a negative one means at once.
+    is not a time is ignored, a negative one means at once. `errors` says what is wrong where in the payload,
+    messages by JSON pointer (RFC 6901); they are kept with the job like those of a payload that does not validate.
     """
 
     retryable: bool = True
     code: str | None = None
     retry_after: timedelta | None = None
+    errors: Mapping[str, str] = MappingProxyType({})
 
     def __init__(
         self,
@@ -47,11 +50,14 @@ class JobError(Exception):
         retryable: bool = True,
         code: str | None = None,
         retry_after: float | timedelta | None = None,
+        errors: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.retryable = retryable
         self.code = code
         self.retry_after = _wait(retry_after)
+        if errors is not None:
+            self.errors = MappingProxyType(dict(errors))
 
 
 def _wait(value: float | timedelta | None) -> timedelta | None:

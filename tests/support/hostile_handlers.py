@@ -105,7 +105,7 @@ async def polite(payload: Order, job: JobContext) -> None:
     try:
         await asyncio.Event().wait()
     finally:
-        job.progress(0.9, "cleaned up")
+        job.progress(0.9, "handed over" if job.handed_over else "cleaned up")
 
 
 def polite_in_thread(payload: Order, job: JobContext) -> None:

@@ -182,5 +182,14 @@ def test_a_job_that_was_called_off_stops_where_it_asks():
         context.raise_if_cancelled()
 
 
+def test_a_job_that_goes_on_elsewhere_says_so_however_often_it_is_told_to_stop():
+    context = a_context()
+
+    context.request_cancel(handed_over=True)
+    context.request_cancel()
+
+    assert context.handed_over
+
+
 def test_a_handlers_own_except_exception_does_not_swallow_the_stop():
     assert not issubclass(JobCancelled, Exception)

@@ -154,6 +154,12 @@ def test_a_job_error_keeps_its_code():
     assert described(JobError("no", code="quota"))["code"] == "quota"
 
 
+def test_a_job_error_keeps_what_is_wrong_where():
+    error = described(JobError("no", errors={"/workflow/3": "no such node"}))
+
+    assert error["errors"] == [{"pointer": "/workflow/3", "message": "no such node"}]
+
+
 def test_an_error_of_the_worker_has_no_traceback():
     assert "traceback" not in described(raised(AttemptTimedOut("too long")))
 
@@ -227,6 +233,7 @@ def _circular() -> BaseException:
         raised(ExceptionGroup("several", [ValueError("\udfff"), _Mute()])),
         raised(JobError("no", code="\ud800" * 100)),
         raised(JobError("no", code=object())),  # type: ignore[arg-type]  # what the test is about
+        raised(JobError("no", errors={"/a": "\ud800", "/b": None})),  # type: ignore[dict-item]  # what the test is about
         _recursive(),
         _circular(),
         raised(type("Long" * 100, (Exception,), {})()),

@@ -181,7 +181,7 @@ class Child:
     async def _end(self, context: JobContext) -> None:
         """Tell the handler to end, then make it end."""
         told_at = time.monotonic()
-        self._writer.write(packed(Cancel(self.jobs)))
+        self._writer.write(packed(Cancel(self.jobs, context.handed_over)))
         await asyncio.sleep(context.patience.terminate)
         self._spawned.terminate()
         await asyncio.sleep(told_at + context.patience.kill - time.monotonic())

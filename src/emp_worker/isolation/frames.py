@@ -47,9 +47,10 @@ class Perform(msgspec.Struct, frozen=True, tag=True):
 
 
 class Cancel(msgspec.Struct, frozen=True, tag=True):
-    """To a child: the attempt of this number should end."""
+    """To a child: the attempt of this number should end; `handed_over` says whether another one goes on."""
 
     number: int
+    handed_over: bool
 
 
 class Stop(msgspec.Struct, frozen=True, tag=True):

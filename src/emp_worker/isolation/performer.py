@@ -47,7 +47,7 @@ class Performer:
         self._context: JobContext | None = None
         self._attempt: asyncio.Task[bytes] | None = None
         self._number = 0
-        self._cancel_asked = 0
+        self._cancel_asked = Cancel(0, handed_over=False)
         self._surroundings = Surroundings()
         self._processes = descendants()
         self._threads = threading.active_count()
@@ -58,10 +58,10 @@ class Performer:
             case Perform():
                 self._loop.call_soon_threadsafe(self._orders.put_nowait, (frame, body))
             case Cancel():
-                self._cancel_asked = frame.number
+                self._cancel_asked = frame
                 if self._context is not None and self._number == frame.number:
-                    self._context.request_cancel()
-                self._loop.call_soon_threadsafe(self._cancel, frame.number)
+                    self._context.request_cancel(handed_over=frame.handed_over)
+                self._loop.call_soon_threadsafe(self._cancel, frame)
             case Stop():
                 self._loop.call_soon_threadsafe(self._orders.put_nowait, None)
             case Start():
@@ -74,9 +74,9 @@ class Performer:
         while (order := await self._orders.get()) is not None:
             await self._perform(*order)
 
-    def _cancel(self, number: int) -> None:
-        if self._number == number and self._attempt is not None and self._context is not None:
-            self._context.request_cancel()
+    def _cancel(self, asked: Cancel) -> None:
+        if self._number == asked.number and self._attempt is not None and self._context is not None:
+            self._context.request_cancel(handed_over=asked.handed_over)
             self._attempt.cancel()
 
     async def _perform(self, order: Perform, payload: bytes) -> None:
@@ -85,8 +85,8 @@ class Performer:
         self._context = context = _context(order, self._outbox)
         self._attempt = asyncio.create_task(self._run(job_type, payload, context))
         self._number = order.number
-        if self._cancel_asked == order.number:  # it came while the attempt was on its way to this place
-            self._cancel(order.number)
+        if self._cancel_asked.number == order.number:  # it came while the attempt was on its way to this place
+            self._cancel(self._cancel_asked)
         try:
             result = await self._attempt
         except (Exception, asyncio.CancelledError, JobCancelled) as error:  # noqa: BLE001 - the attempt's error

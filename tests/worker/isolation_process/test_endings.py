@@ -38,10 +38,10 @@ class Running:
 
         return [int(word) if word.isdigit() else 0 for word in (await wait_until_async(said) or "").split()]
 
-    async def end(self, patience: Patience) -> float:
+    async def end(self, patience: Patience, *, handed_over: bool = False) -> float:
         """Tell it to end, wait for that, and give how long it took."""
         told_at = time.monotonic()
-        self.context.request_cancel(patience)
+        self.context.request_cancel(patience, handed_over=handed_over)
         self.task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await self.task
@@ -61,6 +61,15 @@ async def test_a_handler_that_listens_ends_at_once_and_its_child_stays(children,
     assert after == before
     if name == "polite":
         assert running.kept.progresses[-1] == (0.9, "cleaned up")
+
+
+async def test_a_handler_hears_that_its_job_goes_on(children):
+    async with children() as bench:
+        running = Running(bench, "polite")
+        await running.pids()
+        await running.end(Patience(terminate=20, kill=30), handed_over=True)
+
+    assert running.kept.progresses[-1] == (0.9, "handed over")
 
 
 async def test_a_handler_that_ignores_everything_is_killed_with_its_subprocesses(children):
