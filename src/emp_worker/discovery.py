@@ -96,7 +96,8 @@ def _declared(distribution: Distribution) -> list[FoundPlugin]:
     entries = distribution.entry_points.select(group=GROUP)
     if not entries:
         return []
-    name, version = distribution.metadata["Name"], distribution.version
+    metadata = distribution.metadata  # parsed anew at each look
+    name, version = metadata["Name"], metadata["Version"]
     if not name or not version:
         raise ValueError("it has no name or no version")
     return [FoundPlugin(name, version, entry.name, entry) for entry in sorted(entries, key=lambda entry: entry.name)]

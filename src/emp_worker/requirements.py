@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import Distribution, PackageNotFoundError, version
 from typing import Final
 
@@ -14,12 +15,17 @@ EMP: Final = "emp-jobs"
 
 def why_not_for_this_emp(distribution: Distribution) -> str:
     """Say which other version of EMP a distribution needs; empty if this one will do."""
-    installed = version(EMP)
+    installed = _installed_emp()
     for requirement in _requirements(distribution):
         if canonicalize_name(requirement.name) == EMP and not requirement.specifier.contains(installed, True):
             remedy = "install another version of the plugin, or of EMP"
             return f"it needs {EMP}{requirement.specifier}, and {installed} is installed; {remedy}"
     return ""
+
+
+@cache
+def _installed_emp() -> str:
+    return version(EMP)
 
 
 def missing(distribution: Distribution) -> list[str]:

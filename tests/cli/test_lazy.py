@@ -55,16 +55,24 @@ def test_the_help_of_a_command_imports_nothing_heavy(name):
     assert not top & {"redis", "httpx2", "rich", "fastapi", "pydantic_settings"}
 
 
-def test_help_costs_less_than_150_ms_of_processor_time():
-    def seconds() -> float:
-        process = subprocess.Popen([sys.executable, "-m", "emp_core.cli", "--help"], stdout=subprocess.DEVNULL)
+def processor_seconds_of(*arguments: str) -> float:
+    """Give what a Python process takes at best of five: processor time, as other processes have a part in the other."""
+
+    def once() -> float:
+        process = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         assert process.returncode == 0
         return usage.ru_utime + usage.ru_stime
 
-    # Processor time and the best of five: the promise is about the command, not about what else the machine does.
-    assert min(seconds() for _ in range(5)) < 0.15
+    return min(once() for _ in range(5))
+
+
+def test_help_costs_less_than_150_ms():
+    """A machine on which the import of click alone takes most of that may take longer, in proportion."""
+    least = processor_seconds_of("-c", "import click, importlib.metadata")
+
+    assert processor_seconds_of("-m", "emp_core.cli", "--help") < max(0.15, 1.6 * least)
 
 
 @pytest.mark.parametrize("name", [*BUILT_IN, *OUR_ENTRY_POINTS])

@@ -141,11 +141,9 @@ def test_check_of_an_unknown_name_exits_6(emp: Emp):
     assert "nobody" in run.stderr
 
 
-def test_a_hundred_plugins_are_listed_in_less_than_two_seconds_of_processor_time(place: Path):
-    for number in range(100):
-        install(place, f"emp-plugin-p{number}", an_echo(f"p{number}.echo"))
+def processor_seconds_of_listing(place: Path, plugins: int) -> float:
+    """Give what `emp plugins` takes, the trial's child with it; whatever else the machine does is not in it."""
     before = os.times()
-
     listed = subprocess.run(
         [sys.executable, "-m", "emp_core.cli", "plugins"],
         env={"PYTHONPATH": str(place)},
@@ -153,11 +151,18 @@ def test_a_hundred_plugins_are_listed_in_less_than_two_seconds_of_processor_time
         text=True,
         check=True,
     )
-
     after = os.times()
-    assert len([line for line in listed.stdout.splitlines() if line.startswith("emp-plugin-p")]) == 100
-    # The trial's child is in it; processor time, for the promise is not about what else the machine does.
-    assert after.children_user + after.children_system - before.children_user - before.children_system < 2.0
+    assert len([line for line in listed.stdout.splitlines() if line.startswith("emp-plugin-p")]) == plugins
+    return after.children_user + after.children_system - before.children_user - before.children_system
+
+
+def test_a_hundred_plugins_are_listed_in_two_seconds(place: Path):
+    """A machine on which none of them takes long by itself may take longer, in proportion."""
+    none = processor_seconds_of_listing(place, 0)
+    for number in range(100):
+        install(place, f"emp-plugin-p{number}", an_echo(f"p{number}.echo"))
+
+    assert processor_seconds_of_listing(place, 100) < max(2.0, 2.5 * none)
 
 
 def test_help_of_the_worker_side_imports_neither_pydantic_nor_pluggy():

@@ -69,9 +69,11 @@ class LazyGroup(click.Group):
             raise click.ClickException(f"`emp {name}` is not a command: {found!r}")
         return found
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands without importing one."""
-        lines = [(name, _help_line(name)) for name in self.list_commands(ctx)]
+        added = _added()  # once: it reads the metadata of all that is installed
+        lines = [(name, each.short_help) for name, each in BUILT_IN.items()]
+        lines += [(name, _help_line(added[name])) for name in sorted(added)]
         with formatter.section("Commands"):
             formatter.write_dl(lines)
 
@@ -107,11 +109,8 @@ def _load(entry: EntryPoint) -> Any:
         raise click.ClickException(f"`emp {entry.name}` ({entry.value}) cannot be loaded: {error}") from error
 
 
-def _help_line(name: str) -> str:
-    if name in BUILT_IN:
-        return BUILT_IN[name].short_help
-    entry = _added()[name]
-    return OUR_ENTRY_POINTS.get(name) or f"From {entry.dist.name if entry.dist else entry.value}."
+def _help_line(entry: EntryPoint) -> str:
+    return OUR_ENTRY_POINTS.get(entry.name) or f"From {entry.dist.name if entry.dist else entry.value}."
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
