@@ -99,6 +99,7 @@ MAX_ATTEMPTS_DEFAULT: Final = 3
 MAX_ATTEMPTS_LIMIT: Final = 1000
 PAYLOAD_LIMIT: Final = 16 * 1024 * 1024
 RESULT_LIMIT: Final = 16 * 1024 * 1024
+HANDLE_LIMIT: Final = 4 * 1024
 TAGS_LIMIT: Final = 16
 TAG_LENGTH: Final = 64
 BATCH_LIMIT: Final = 1000
@@ -160,7 +161,10 @@ class Idempotency:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedJob:
-    """What a worker gets with a claim. `token` must come back with every write about this attempt."""
+    """What a worker gets with a claim. `token` must come back with every write about this attempt.
+
+    `handle` is the JSON text that an attempt has saved, or empty.
+    """
 
     job_id: JobId
     job_type: str
@@ -176,6 +180,7 @@ class ClaimedJob:
     progress_timeout: timedelta | None
     backoff: Backoff | None
     created_at: datetime
+    handle: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +257,15 @@ class Report:
     message: str | None = None
     log: tuple[bytes, ...] = ()
     log_from: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Handle:
+    """What a handler keeps for later attempts: JSON text of at most `HANDLE_LIMIT` bytes; empty takes it away."""
+
+    job_id: JobId
+    token: str
+    value: bytes
 
 
 @dataclass(frozen=True, slots=True)

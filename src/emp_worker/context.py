@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import logging
 import math
+from collections.abc import Awaitable, Generator
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Protocol
@@ -12,8 +16,12 @@ from emp_core.ids import JobId, WorkerId
 from emp_worker.failures import JobCancelled
 from emp_worker.joblog import job_logger
 from emp_worker.patience import CALLED_OFF, Patience
+from emp_worker.saving import written
 
 PROGRESS_MESSAGE_LIMIT: Final = 256
+_LOOK_EVERY: Final = 0.25
+_CALLED_OFF_FOR: Final = 5.0
+"""Seconds that a sync handler which should stop may still wait for its handle to be stored."""
 
 
 class Reporter(Protocol):
@@ -25,13 +33,23 @@ class Reporter(Protocol):
     def log(self, line: bytes) -> None:
         """Take one log line, a JSON object."""
 
+    def save(self, handle: bytes) -> Future[None]:
+        """Take a handle, as JSON; gives a future that is set when it is stored."""
+
+
+class _Stored:
+    """What is done already, for a sync handler's `save_handle`; awaiting it goes on at once."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield from ()
+
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class JobContext:
     """One attempt, as its handler sees it.
 
     `deadline` (UTC) is when its time limit ends it; `resources` is the value of the job type's lifespan;
-    `patience` is for the worker.
+    `saved` (the handle as it is stored) and `patience` are for the worker.
     """
 
     job_id: JobId
@@ -43,6 +61,7 @@ class JobContext:
     deadline: datetime | None
     reporter: Reporter = field(repr=False)
     resources: Any = field(default=None, repr=False)
+    saved: bytes = field(default=b"", repr=False)
     patience: Patience = field(default=CALLED_OFF, init=False, repr=False)
     _cancelled: bool = field(default=False, init=False)
     _handed_over: bool = field(default=False, init=False)
@@ -72,6 +91,55 @@ class JobContext:
         if self._log is None:
             self._log = job_logger(self.job_id, self.attempt, self.reporter.log)
         return self._log
+
+    @property
+    def handle(self) -> Any:
+        """What `save_handle` has kept, in this attempt or one before, as a new JSON value each time; None at first.
+
+        Raises:
+            ValueError: the record in the store is damaged.
+        """
+        return json.loads(self.saved) if self.saved else None
+
+    def save_handle(self, value: Any) -> Awaitable[None]:
+        """Keep a small JSON value (4 KiB) with the job for later attempts: the id of work begun elsewhere.
+
+        In an async handler, await it; in a sync one, the call itself returns when the value is stored. From then on
+        `handle` of every attempt of the job is this value, whatever becomes of the worker, as long as the store keeps
+        what it has answered. None takes it away. If the store is away it is waited for. Works from any thread.
+
+        Raises:
+            TypeError, ValueError: the value has no JSON, or more than 4 KiB of it.
+            JobError: the claim of this attempt is over, so that nothing was kept. Let it end the attempt.
+            JobCancelled: the sync handler should stop, and the store did not answer within five seconds.
+        """
+        text = written(value)
+        stored = self.reporter.save(text)  # at once: a handler that is cancelled now has kept it all the same
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            self._wait_for(stored)
+            self.saved = text
+            return _Stored()
+        return self._until(stored, text)
+
+    async def _until(self, stored: Future[None], text: bytes) -> None:
+        await asyncio.wrap_future(stored)
+        self.saved = text
+
+    def _wait_for(self, stored: Future[None]) -> None:
+        """Block until it is stored; looks up now and then, since nobody can cancel a thread."""
+        left = _CALLED_OFF_FOR
+        while True:
+            try:
+                return stored.result(_LOOK_EVERY)
+            except TimeoutError:
+                if stored.done():
+                    continue
+            if self._cancelled:
+                left -= _LOOK_EVERY
+                if left <= 0:
+                    raise JobCancelled(f"job {self.job_id} was called off before its handle was stored")
 
     @property
     def cancelled(self) -> bool:

@@ -7,6 +7,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -73,16 +74,18 @@ class _Running:
     def log(self, line: bytes) -> None:
         self._on_loop(self.flusher.logged, line)
 
+    def save(self, handle: bytes) -> Future[None]:
+        stored: Future[None] = Future()
+        self._on_loop(self.flusher.save, handle, stored)
+        return stored
+
     def _on_loop(self, take: Callable[..., None], *values: object) -> None:
         """Hand something to the flusher, from whatever thread the handler runs in."""
         self.heard_at = self.loop.time()
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            if not self.loop.is_closed():
-                self.loop.call_soon_threadsafe(take, self.job.job_id, *values)
-        else:
+        if _is_in(self.loop):
             take(self.job.job_id, *values)
+        elif not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(take, self.job.job_id, *values)
 
     def end(self, why: Ending) -> None:
         """Ask the handler to stop; the first reason counts."""
@@ -97,6 +100,14 @@ class _Running:
     def _is_handed_over(self, why: Ending) -> bool:
         """Tell whether another attempt follows that this one is no failure for."""
         return why is Ending.LEASE_LOST or (why is Ending.SHUTDOWN and self.job.max_attempts > 1)
+
+
+def _is_in(loop: asyncio.AbstractEventLoop) -> bool:
+    """Tell whether we are called in this loop; a handler's thread may run one of its own."""
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False
 
 
 class Executor:
@@ -241,6 +252,7 @@ def _context(job: ClaimedJob, running: _Running, worker_id: WorkerId) -> JobCont
         worker_id=worker_id,
         deadline=None,  # counted from the handler's start
         reporter=running,
+        saved=job.handle,
     )
 
 

@@ -1,6 +1,7 @@
 """How an attempt can go wrong, as exceptions.
 
 JobError            a handler says exactly how it failed
+`-- HandleNotSaved  what it wanted to keep for later attempts is not stored
 JobCancelled        a handler stops because it was asked to
 AttemptFailure      an EmpError: the worker ends or refuses the attempt
 |-- PayloadRefused  the payload does not fit the model
@@ -58,6 +59,10 @@ class JobError(Exception):
         self.retry_after = _wait(retry_after)
         if errors is not None:
             self.errors = MappingProxyType(dict(errors))
+
+
+class HandleNotSaved(JobError):
+    """The store did not take a handle: the claim is over, or the record is damaged. Let it end the attempt."""
 
 
 def _wait(value: float | timedelta | None) -> timedelta | None:

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import time
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 import structlog
 
 from emp_core.errors import EmpError, InternalError, StoreFull
 from emp_core.ids import JobId, WorkerId
-from emp_core.jobs import Completed, Failed, Outcome, Report, Retry, Started
+from emp_core.jobs import Completed, Failed, Handle, Outcome, Report, Retry, Started
 from emp_core.outage import Outage
 from emp_core.store import Reply, Store
+from emp_worker.failures import HandleNotSaved
+from emp_worker.saving import Saving, resolve
 
 REPORT_EVERY = 0.1
 """Seconds between two reports of a job: progress is coalesced to ten a second, a final outcome never is."""
@@ -73,6 +76,7 @@ class Flusher:
         self._starts: dict[JobId, Started] = {}
         self._said: dict[JobId, _Said] = {}
         self._outcomes: dict[JobId, Outcome] = {}
+        self._saving = Saving(store, worker_id)
         self._bytes = 0
         self._reported_at = 0.0
         self._dirty = asyncio.Event()
@@ -112,6 +116,15 @@ class Flusher:
             said.log.append(line)
             self._dirty.set()
 
+    def save(self, job_id: JobId, value: bytes, stored: Future[None]) -> None:
+        """Take a handle for later attempts; `stored` is set when the store has it, or will not have it."""
+        said = self._said.get(job_id)
+        if said is None or job_id in self._outcomes:
+            resolve(stored, HandleNotSaved("the attempt has ended"))
+            return
+        self._saving.take(Handle(job_id, said.token, value), stored)
+        self._dirty.set()
+
     def settle(self, outcome: Outcome) -> None:
         """Take how an attempt ended; it is written before anything else of this job is.
 
@@ -143,8 +156,11 @@ class Flusher:
         self._dirty.clear()
         batch = self._gather()
         jobs = self._store.jobs
-        _, reported, words = await asyncio.gather(
-            jobs.start(self._worker_id, batch.starts), self._report(batch.reports), self._settle(batch.outcomes)
+        _, _, reported, words = await asyncio.gather(
+            jobs.start(self._worker_id, batch.starts),
+            self._saving.write(),  # before the outcome, which ends the claim
+            self._report(batch.reports),
+            self._settle(batch.outcomes),
         )
         for start in batch.starts:
             if self._starts.get(start.job_id) is start:

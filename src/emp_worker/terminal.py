@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Self
 
@@ -53,6 +54,13 @@ class Terminal:
         """Show a line of the job's log."""
         written = json.loads(line)
         self._print(f"{written['level']}: {escaped(written['message'])}")
+
+    def save(self, handle: bytes) -> Future[None]:
+        """Show the handle that the handler wants to keep."""
+        self._print(f"handle: {escaped(handle.decode()) or 'none'}")
+        stored: Future[None] = Future()
+        stored.set_result(None)
+        return stored
 
     def _print(self, line: str) -> None:
         # The console moves the bar down; as text, since a message may hold what looks like markup.

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -26,6 +27,7 @@ from emp_worker.failures import AttemptTimedOut, JobCancelled
 from emp_worker.isolation import Runners
 from emp_worker.jobtypes import JobType
 from emp_worker.outcome import outcome_of
+from emp_worker.saving import written
 
 __all__ = [
     "Cancelled",
@@ -67,7 +69,8 @@ class LogLine:
 class JobRun:
     """What one attempt did: how it ended, its result (the JSON value that a client gets), and what it said.
 
-    `error` is the JSON object that is kept of an attempt that failed, else None.
+    `error` is the JSON object that is kept of an attempt that failed, else None; `handle` is what
+    the next attempt would find.
     """
 
     outcome: Outcome
@@ -75,6 +78,7 @@ class JobRun:
     error: dict[str, Any] | None
     progress: tuple[Progress, ...]
     log: tuple[LogLine, ...]
+    handle: Any = None
 
 
 def as_json(payload: Payload) -> bytes:
@@ -91,13 +95,14 @@ def run_job(job_type: JobType, payload: Payload, **options: Any) -> JobRun:
     return asyncio.run(run_job_async(job_type, payload, **options))
 
 
-async def run_job_async(
+async def run_job_async(  # noqa: PLR0913 - each says one thing of the attempt
     job_type: JobType,
     payload: Payload,
     *,
     attempt: int = 1,
     max_attempts: int | None = None,
     priority: int = 0,
+    handle: Any = None,
     cancel_at: float | None = None,
     cancel_after: float | None = None,
     reporter: Reporter | None = None,
@@ -106,9 +111,10 @@ async def run_job_async(
 
     A handler of `isolation="process"` runs in this process, where the test can reach it, and without its memory limit.
 
-    `payload` is a mapping, a model, or JSON text. `cancel_at` calls the job off as soon as its progress reaches this
-    fraction, `cancel_after` after so many seconds. `reporter` hears of progress and log lines (JSON) as they come. To
-    cancel the call itself calls the job off, too, and waits for its end.
+    `payload` is a mapping, a model, or JSON text. `handle` is what an attempt before has saved. `cancel_at` calls the
+    job off as soon as its progress reaches this fraction, `cancel_after` after so many seconds. `reporter` hears of
+    progress, log lines (JSON) and handles as they come. To cancel the call itself calls the job off, too, and waits for
+    its end.
     """
     claimed = _claimed(job_type, payload, attempt, max_attempts or job_type.max_attempts, priority)
     recorder = _Recorder(cancel_at, reporter)
@@ -121,6 +127,7 @@ async def run_job_async(
         worker_id=new_worker_id(),
         deadline=None if job_type.timeout is None else datetime.now(UTC) + job_type.timeout,
         reporter=recorder,
+        saved=written(handle),
     )
     outcome = await _perform(job_type, claimed, context, recorder, cancel_after)
     return JobRun(
@@ -129,6 +136,7 @@ async def run_job_async(
         error=json.loads(outcome.error) if isinstance(outcome, Failed | Retry) else None,
         progress=tuple(recorder.said),
         log=tuple(recorder.lines),
+        handle=context.handle,
     )
 
 
@@ -228,6 +236,11 @@ class _Recorder:
         if self._also is not None:
             self._also.log(line)
 
+    def save(self, handle: bytes) -> Future[None]:
+        stored: Future[None] = Future()
+        stored.set_result(None)
+        return stored if self._also is None else self._also.save(handle)
+
 
 class FakeContext(JobContext):
     """A job's context for a test that calls a handler itself: `await count(Text(text="a b"), FakeContext())`.
@@ -244,6 +257,7 @@ class FakeContext(JobContext):
         priority: int = 0,
         deadline: datetime | None = None,
         resources: Any = None,
+        handle: Any = None,
     ) -> None:
         self._recorder = _Recorder()
         super().__init__(
@@ -256,6 +270,7 @@ class FakeContext(JobContext):
             deadline=deadline,
             reporter=self._recorder,
             resources=resources,
+            saved=written(handle),
         )
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -20,12 +21,19 @@ class KeptReports:
 
     progresses: list[tuple[float | None, str | None]] = field(default_factory=list)
     lines: list[dict[str, Any]] = field(default_factory=list)
+    handles: list[bytes] = field(default_factory=list)
 
     def progress(self, fraction: float | None, message: str | None) -> None:
         self.progresses.append((fraction, message))
 
     def log(self, line: bytes) -> None:
         self.lines.append(json.loads(line))
+
+    def save(self, handle: bytes) -> Future[None]:
+        self.handles.append(handle)
+        stored: Future[None] = Future()
+        stored.set_result(None)
+        return stored
 
 
 def a_context(reporter: KeptReports | None = None, **fields: Any) -> JobContext:

@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 
 import pytest
@@ -204,6 +205,9 @@ def test_who_listens_hears_progress_and_log_while_the_handler_runs():
 
         def log(self, line: bytes) -> None:
             heard.append(json.loads(line)["message"])
+
+        def save(self, handle: bytes) -> Future[None]:
+            raise AssertionError("nothing is saved")
 
     run_job(COUNT, {"text": "one"}, reporter=Listener())
 

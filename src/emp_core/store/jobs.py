@@ -15,6 +15,7 @@ from emp_core.jobs import (
     Cancelled,
     Completed,
     Failed,
+    Handle,
     Idempotency,
     JobState,
     Outcome,
@@ -163,6 +164,10 @@ class JobStore:
             for report in reports
         ]
         return await self._write("report", worker, items, log_cap=LOG_LINES_KEPT)
+
+    async def save(self, worker: WorkerId, handles: Sequence[Handle]) -> list[Reply]:
+        """Keep the handles of running jobs for their later attempts."""
+        return await self._write("save", worker, [(each.job_id, each.token, each.value) for each in handles])
 
     async def complete(self, worker: WorkerId, outcomes: Sequence[Completed]) -> list[Reply]:
         """Move jobs to completed and store their results."""

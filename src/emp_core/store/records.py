@@ -16,7 +16,7 @@ import msgspec
 from emp_core.ids import JobId, WorkerId
 from emp_core.jobs import Attempt, Backoff, CancelRequest, ClaimedJob, Job, JobState, Reason, Trouble
 
-CLAIMED_FIELDS = 14
+CLAIMED_FIELDS = 15
 
 
 def milliseconds(duration: timedelta | None) -> str:
@@ -81,6 +81,7 @@ def read_claimed(words: list[bytes]) -> ClaimedJob:
         progress_timeout=duration(words[11]),
         backoff=read_backoff(words[12]),
         created_at=moment(words[13]) or _EPOCH,
+        handle=words[14],
     )
 
 

@@ -9,11 +9,13 @@ import socket
 import sys
 import time
 from collections import deque
+from concurrent.futures import Future
 from typing import Self, assert_never
 
 import structlog
 
 from emp_core.errors import PayloadFault
+from emp_core.jobs import HANDLE_LIMIT
 from emp_worker.context import JobContext
 from emp_worker.failures import (
     ChildDied,
@@ -36,6 +38,8 @@ from emp_worker.isolation.frames import (
     Raised,
     Ready,
     Returned,
+    Save,
+    Saved,
     Start,
     Stop,
     packed,
@@ -205,6 +209,8 @@ class Child:
                     case LogLine():
                         self._last_lines.append(body)
                         context.reporter.log(body)
+                    case Save():
+                        self._save(frame, body, context)
                     case Returned():
                         self._after(job_type, frame.condition)
                         return body
@@ -219,6 +225,18 @@ class Child:
             if not has_begun:
                 raise ChildGone(f"the child process {end} before the attempt began", output=self._told()) from error
             raise self._died(end, job_type) from error
+
+    def _save(self, frame: Save, handle: bytes, context: JobContext) -> None:
+        """Keep a handle and tell the child when it is stored, or why it is not."""
+        if len(handle) > HANDLE_LIMIT:
+            raise FrameRefused(f"a handle of {len(handle):,} bytes")
+        loop = asyncio.get_running_loop()
+
+        def told(stored: Future[None]) -> None:
+            why = "" if stored.exception() is None else str(stored.exception())
+            loop.call_soon_threadsafe(self._writer.write, packed(Saved(frame.number, frame.serial, why)))
+
+        context.reporter.save(handle).add_done_callback(told)
 
     def _after(self, job_type: JobType, condition: Condition) -> None:
         if job_type.name not in self.seen:  # what its lifespan loaded is no leak
@@ -260,6 +278,7 @@ def _perform(number: int, job_type: JobType, context: JobContext) -> Perform:
         worker_id=context.worker_id,
         deadline=None if context.deadline is None else context.deadline.isoformat(),
         memory_limit=job_type.memory_limit,
+        handle=context.saved.decode(),
     )
 
 

@@ -44,6 +44,7 @@ class Perform(msgspec.Struct, frozen=True, tag=True):
     worker_id: str
     deadline: str | None
     memory_limit: int | None
+    handle: str = ""
 
 
 class Cancel(msgspec.Struct, frozen=True, tag=True):
@@ -51,6 +52,14 @@ class Cancel(msgspec.Struct, frozen=True, tag=True):
 
     number: int
     handed_over: bool
+
+
+class Saved(msgspec.Struct, frozen=True, tag=True):
+    """To a child: what became of the handle of this serial number; `why` it is not stored, or nothing."""
+
+    number: int
+    serial: int
+    why: str = ""
 
 
 class Stop(msgspec.Struct, frozen=True, tag=True):
@@ -83,6 +92,13 @@ class LogLine(msgspec.Struct, frozen=True, tag=True):
     number: int
 
 
+class Save(msgspec.Struct, frozen=True, tag=True):
+    """From a child: keep a handle, and say what became of it; the body is its JSON."""
+
+    number: int
+    serial: int
+
+
 class Condition(msgspec.Struct, frozen=True):
     """How a child is after an attempt: the bytes of memory that it holds, and why it is not to be used again, if so."""
 
@@ -110,8 +126,8 @@ class Raised(msgspec.Struct, frozen=True, tag=True):
     retry_after: float | None = None
 
 
-ToChild = Start | Perform | Cancel | Stop
-FromChild = Ready | Begun | Progress | LogLine | Returned | Raised
+ToChild = Start | Perform | Cancel | Saved | Stop
+FromChild = Ready | Begun | Progress | LogLine | Save | Returned | Raised
 
 _to_child = msgspec.json.Decoder(ToChild)
 _from_child = msgspec.json.Decoder(FromChild)

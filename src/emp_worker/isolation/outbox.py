@@ -8,9 +8,13 @@ import socket
 import threading
 import time
 from collections import deque
+from concurrent.futures import Future
+from itertools import count
 from typing import Final
 
-from emp_worker.isolation.frames import FromChild, LogLine, Progress, packed
+from emp_worker.failures import HandleNotSaved
+from emp_worker.isolation.frames import FromChild, LogLine, Progress, Save, Saved, packed
+from emp_worker.saving import resolve
 
 _PROGRESS_EVERY: Final = 0.05
 _CHECK_EVERY: Final = 0.5
@@ -31,6 +35,8 @@ class Outbox:
         self._is_sending = False
         self._progress: Progress | None = None
         self._next_progress_at = 0.0
+        self._serials = count(1)
+        self._saving: dict[int, Future[None]] = {}
 
     def send(self, frame: FromChild, body: bytes = b"") -> None:
         """Send a frame after everything that was said before it."""
@@ -51,6 +57,19 @@ class Outbox:
                 self._post_progress()
             else:
                 self._changed.notify()
+
+    def save(self, number: int, handle: bytes) -> Future[None]:
+        """Send an attempt's handle; the future is set when the worker says that it is stored."""
+        serial = next(self._serials)
+        stored: Future[None] = Future()
+        self._saving[serial] = stored
+        self.send(Save(number, serial), handle)
+        return stored
+
+    def saved(self, answer: Saved) -> None:
+        """Take what became of a handle."""
+        if (stored := self._saving.pop(answer.serial, None)) is not None:
+            resolve(stored, HandleNotSaved(answer.why) if answer.why else None)
 
     def run(self) -> None:
         """Send what had to wait, until the connection is of no use any more.
@@ -113,3 +132,7 @@ class JobReporter:
     def log(self, line: bytes) -> None:
         """Take one log line."""
         self._outbox.send(LogLine(self._number), line)
+
+    def save(self, handle: bytes) -> Future[None]:
+        """Take a handle."""
+        return self._outbox.save(self._number, handle)

@@ -21,6 +21,7 @@ from emp_worker.isolation.frames import (
     Raised,
     RaisedKind,
     Returned,
+    Saved,
     Start,
     Stop,
     ToChild,
@@ -62,6 +63,8 @@ class Performer:
                 if self._context is not None and self._number == frame.number:
                     self._context.request_cancel(handed_over=frame.handed_over)
                 self._loop.call_soon_threadsafe(self._cancel, frame)
+            case Saved():
+                self._outbox.saved(frame)
             case Stop():
                 self._loop.call_soon_threadsafe(self._orders.put_nowait, None)
             case Start():
@@ -123,6 +126,7 @@ def _context(order: Perform, outbox: Outbox) -> JobContext:
         worker_id=WorkerId(order.worker_id),
         deadline=None if order.deadline is None else datetime.fromisoformat(order.deadline),
         reporter=JobReporter(order.number, outbox),
+        saved=order.handle.encode(),
     )
 
 

@@ -19,6 +19,7 @@ from emp_core.jobs import (
     ClaimedJob,
     Completed,
     Failed,
+    Handle,
     Job,
     JobState,
     Outcome,
@@ -152,6 +153,8 @@ class Engine:
             (reply,) = await jobs.start(worker, [Started(job_id, token)])
         elif verb == "report":
             (reply,) = await jobs.report(worker, [Report(job_id, token, 0.5, "half", (b"{}",))])
+        elif verb == "save":
+            (reply,) = await jobs.save(worker, [Handle(job_id, token, b'{"n":1}')])
         else:
             (reply,) = await jobs.settle(worker, [OUTCOMES[verb](job_id, token)])
         return reply
@@ -213,7 +216,7 @@ OUTCOMES: dict[str, Callable[[JobId, str], Outcome]] = {
 }
 """One outcome of each kind; `refuse` is a release with a delay."""
 
-WRITES = ("start", "report", *OUTCOMES)
+WRITES = ("start", "report", "save", *OUTCOMES)
 """Every write of a job's holder, by the name that Engine.write takes."""
 
 AFTER = {

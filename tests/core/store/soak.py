@@ -110,7 +110,7 @@ class Soak:
         await self.engine.write(
             WRITES[n % len(WRITES)] if verb == "write_late" else verb, worker, job.job_id, job.token
         )
-        if verb not in {"start", "report", "write_late"}:
+        if verb not in {"start", "report", "save", "write_late"}:
             self.late.append(self.claims.pop(at))
 
     async def _end_worker(self, verb: str, n: int) -> None:

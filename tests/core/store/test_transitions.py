@@ -114,6 +114,7 @@ VERBS: dict[str, list[Callable[[Subject], Awaitable[None]]]] = {
     "claim": [lambda subject: subject.claim(), claim_late],
     "start": [write("start")],
     "report": [write("report")],
+    "save": [write("save")],
     **{verb: [write(verb)] for verb in ("complete", "fail", "retry")},
     "release": [write("release"), write("refuse")],
     "cancel": [write("cancel"), lambda subject: subject.engine.ask_cancel(subject.job_id)],

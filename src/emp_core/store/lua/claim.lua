@@ -2,8 +2,9 @@
 -- KEYS  tag
 -- ARGV  worker number total nonce byte_limit
 -- ITEM  job_type room pool pool_room plugin
--- REPLY word; milliseconds until the next scheduled job is due, or -1; 1 if claimable jobs stay behind; then 14 words per
+-- REPLY word; milliseconds until the next scheduled job is due, or -1; 1 if claimable jobs stay behind; then 15 words per
 -- REPLY job: id type payload token attempt max_attempts priority losses digest refusals timeout progress_timeout backoff created_at
+-- REPLY handle
 -- FLAGS allow-oom
 -- Types may share a pool of slots: a pool's room bounds all its types together.
 -- Words: OK; LOST (no lease: register under a new id), LATE (the lease is overdue: renew first), DRAINING, OLD (a lower
@@ -32,6 +33,7 @@ local function give(job, payload)
   reply[#reply + 1] = job.progress_timeout or ''
   reply[#reply + 1] = job.backoff or ''
   reply[#reply + 1] = job.created_at
+  reply[#reply + 1] = job.handle or ''
 end
 
 if tonumber(number) == last then

@@ -1,4 +1,4 @@
-"""What workers do with jobs in the model: claim, start, report, and every outcome."""
+"""What workers do with jobs in the model: claim, start, report, save, and every outcome."""
 
 from __future__ import annotations
 
@@ -94,6 +94,13 @@ class Holders(World):
             have = job.logged[1] if job.logged and job.logged[0] == token else 0
             job.log += log[max(0, have - log_from) :]
             job.logged = (token, max(log_from + len(log), have))
+        return word
+
+    def save(self, worker: WorkerId, job_id: JobId, token: str, handle: bytes) -> Reply:
+        """Keep a handle, or with an empty one keep none."""
+        job, word = self.holding(worker, job_id, token, "save")
+        if job:
+            job.handle = handle
         return word
 
     def complete(self, worker: WorkerId, job_id: JobId, token: str, result: bytes) -> Reply:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from emp_core.ids import JobId, WorkerId
-from emp_core.jobs import Announcement, Report, Started
+from emp_core.jobs import Announcement, Handle, Report, Started
 from emp_core.store import CancelAsk, LeaseWord, Pool, Ring
 from emp_core.store.scripts import Scripts
 
@@ -229,6 +229,7 @@ class StoreMachine(RuleBasedStateMachine):
         for given, job in zip(answer.jobs, jobs, strict=True):
             assert int(given.token.split("-")[0]) == job.serial
             assert (given.payload, given.attempt, given.losses) == (job.payload, job.attempt, job.losses)
+            assert given.handle == job.handle
             if (worker, job.job_id, given.token) not in self.claims:
                 # The part after the serial is random, so the model learns it here; no job gets a token twice.
                 assert (job.job_id, given.token) not in {claim[1:] for claim in self.claims}
@@ -261,6 +262,14 @@ class StoreMachine(RuleBasedStateMachine):
         reports = [Report(*claim, *said, tuple(log), log_from) for claim in claims]
         words = self.do(lambda store: store.jobs.report(worker, reports))
         assert words == [self.model.report(worker, *claim, *said, log, log_from) for claim in claims]
+
+    @precondition(lambda self: self.claims)
+    @rule(places=PLACES, valid=MOSTLY, slot=SLOTS, handle=st.sampled_from([b"", b'{"id":1}', b"2"]))
+    def save(self, places: Sequence[int], valid: bool, slot: int, handle: bytes) -> None:
+        """Keep handles for later attempts."""
+        worker, claims = self._chosen(places, valid, slot)
+        words = self.do(lambda store: store.jobs.save(worker, [Handle(*claim, handle) for claim in claims]))
+        assert words == [self.model.save(worker, *claim, handle) for claim in claims]
 
     @precondition(lambda self: self.claims)
     @rule(

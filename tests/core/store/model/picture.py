@@ -92,6 +92,7 @@ def _record(job: ModelJob) -> dict[str, str]:
         "cancel_by": "tester" if job.cancel_at is not None else None,
         "cancel_why": "" if job.cancel_at is not None else None,
         "logged": f"{job.logged[0]} {job.logged[1]}" if job.logged else None,
+        "handle": job.handle.decode() or None,
         "round": job.round if job.round > 1 else None,
     }
     numbers = ("priority", "seq", "attempt", "max_attempts", "created_at", "retention", "run_at", "expires_at")

@@ -41,6 +41,7 @@ class ModelJob:
     losses: int = 0
     releases: int = 0
     refusals: int = 0
+    handle: bytes = b""
     serial: int = 0
     token: str = ""
     worker: WorkerId | None = None
