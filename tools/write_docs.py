@@ -23,8 +23,8 @@ from pydantic_settings import NoDecode
 
 from emp_core.cli.dev import dev
 from emp_core.cli.dev_settings import DevSettings
-from emp_core.cli.settings import ClientSettings
 from emp_core.cli.submit import submit
+from emp_core.client.settings import ClientSettings
 from emp_core.jobs import TRANSITIONS, JobState, Transition
 from emp_core.messages import JobAvailableMessage, JobUpdateMessage, WorkerStatusMessage
 from emp_core.settings import EmpSettings, StoreSettings

@@ -3,7 +3,9 @@
 EmpError
 |-- RequestError                what a client sent cannot be done
 |   |-- InvalidRequest          400  the request is malformed
+|   |-- Unauthenticated         401  an API key is asked for, and none that counts was shown
 |   |-- NotAllowed              403  the request comes from where it may not
+|   |   `-- ScopeMissing        403  the API key does not allow this
 |   |-- NotFound                404
 |   |   |-- JobNotFound
 |   |   |-- UnknownJobType
@@ -69,10 +71,32 @@ class InvalidRequest(RequestError):
         return {} if self.pointer is None else {"errors": [{"pointer": self.pointer, "message": self.detail}]}
 
 
+class Unauthenticated(RequestError):
+    """An API key is asked for, and the request shows none, or one that is unknown, revoked or expired.
+
+    Send `Authorization: Bearer emp_...`; commands take the key from `EMP_API_KEY` or `emp login`.
+    """
+
+    problem, status, title = "unauthenticated", 401, "An API key is needed"
+
+
 class NotAllowed(RequestError):
     """The request comes from a host or page that may not send it. Use an address that the server is known by."""
 
     problem, status, title = "not-allowed", 403, "This request is not allowed"
+
+
+class ScopeMissing(NotAllowed):
+    """The API key lacks the scope that this asks for; `scope` names it. Use a key that has it."""
+
+    problem, title = "scope-missing", "The API key does not allow this"
+
+    def __init__(self, detail: str, *, scope: str = "") -> None:
+        super().__init__(detail)
+        self.scope = scope
+
+    def members(self) -> dict[str, Any]:  # noqa: D102
+        return {"scope": self.scope}
 
 
 class NotFound(RequestError):

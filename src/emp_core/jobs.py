@@ -130,7 +130,7 @@ class Submission:
     """A job on its way into the store. What is None takes the default of the job type or of EMP.
 
     `payload` is the JSON text that the client sent, in bytes. `run_at` and `delay` exclude each other. The expiry
-    counts from when the job is due.
+    counts from when the job is due. `owner` is the id of the API key that submitted it.
     """
 
     job_id: JobId
@@ -148,6 +148,7 @@ class Submission:
     tags: tuple[str, ...] = ()
     schema_digest: str = ""
     idempotency: Idempotency | None = None
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,6 +319,8 @@ class Job:
     cancel_request: CancelRequest | None = None
     schema_digest: str = ""
     plugin_version: str = ""
+    owner: str = ""
+    """The id of the API key that submitted it; empty where nobody had to show one."""
     version: str = ""
     """Changes with every change of the job; the ETag."""
 

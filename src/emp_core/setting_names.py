@@ -23,7 +23,8 @@ SETTING_NAMES: Final = frozenset(
         # emp dev
         "port", "data_dir", "store_binary", "reload",
         # emp server
-        "host", "durability", "server_workers", "insecure", "allowed_hosts", "payload_limit_bytes", "batch_limit_items",
+        "host", "durability", "server_workers", "insecure", "require_key", "keys_fresh_for", "session_lasts",
+        "allowed_hosts", "payload_limit_bytes", "batch_limit_items",
         "batch_limit_bytes", "small_body_limit_bytes", "longest_wait", "page_default_items", "page_limit_items",
         "stream_keep_alive", "stream_buffer_updates", "job_types_fresh_for", "stop_grace",
         # emp worker

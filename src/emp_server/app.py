@@ -19,13 +19,28 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from emp_core.errors import EmpError
 from emp_core.janitor import Janitor
 from emp_core.store import Store
+from emp_server.access import (
+    ANY_KEY,
+    OPEN,
+    OPERATE,
+    OPERATE_OR_OWN,
+    READ,
+    READ_OR_OWN,
+    READ_OR_SUBMIT,
+    SUBMIT,
+    Access,
+    guarded,
+)
 from emp_server.catalog import Catalog
 from emp_server.door import Door
+from emp_server.gate import Gate
+from emp_server.keyring import KeyRing
 from emp_server.lasting import lasting
 from emp_server.monitor.routes import monitor_router
 from emp_server.parts import Parts
 from emp_server.problems import on_emp_error, on_fault, on_http_exception, on_refused_parameters
-from emp_server.routes import batch, description, events, health, job_types, jobs, stats, workers
+from emp_server.refusals import Refusals
+from emp_server.routes import batch, description, events, health, job_types, jobs, stats, whoami, workers
 from emp_server.routes.submission import SubmitJob, SubmitTypedJob
 from emp_server.settings import ServerSettings
 from emp_server.store_watch import StoreWatch
@@ -33,36 +48,38 @@ from emp_server.updates import Updates
 
 Endpoint = Callable[..., Any]
 
-ROUTES: Final[tuple[tuple[str, str, Endpoint], ...]] = (
-    ("GET", "/v1/jobs", jobs.list_jobs),
-    ("POST", "/v1/jobs/batch", batch.submit_batch),
-    ("GET", "/v1/jobs/{job_id}", jobs.get_job),
-    ("GET", "/v1/jobs/{job_id}/payload", jobs.get_payload),
-    ("GET", "/v1/jobs/{job_id}/result", jobs.get_result),
-    ("GET", "/v1/jobs/{job_id}/log", jobs.get_log),
-    ("GET", "/v1/jobs/{job_id}/events", events.job_events),
-    ("POST", "/v1/jobs/{job_id}/cancel", jobs.cancel_job),
-    ("POST", "/v1/jobs/{job_id}/revive", jobs.revive_job),
-    ("GET", "/v1/job-types", job_types.list_job_types),
-    ("GET", "/v1/job-types/{job_type}", job_types.get_job_type),
-    ("GET", "/v1/job-types/{job_type}/schema", job_types.get_schema),
-    ("POST", "/v1/job-types/{job_type}/validate", job_types.validate_payload),
-    ("POST", "/v1/job-types/{job_type}/pause", job_types.pause_job_type),
-    ("POST", "/v1/job-types/{job_type}/resume", job_types.resume_job_type),
-    ("GET", "/v1/workers", workers.list_workers),
-    ("GET", "/v1/workers/{worker_id}", workers.get_worker),
-    ("POST", "/v1/workers/{worker_id}/drain", workers.drain_worker),
-    ("GET", "/v1/stats", stats.get_stats),
-    ("GET", "/v1/events", events.all_events),
-    ("GET", "/livez", health.livez),
-    ("GET", "/readyz", health.readyz),
-    ("GET", "/openapi.json", description.openapi),
-    ("GET", "/docs", description.docs),
+ROUTES: Final[tuple[tuple[str, str, Endpoint, Access], ...]] = (
+    ("GET", "/v1/jobs", jobs.list_jobs, READ),
+    ("POST", "/v1/jobs/batch", batch.submit_batch, SUBMIT),
+    ("GET", "/v1/jobs/{job_id}", jobs.get_job, READ_OR_OWN),
+    ("GET", "/v1/jobs/{job_id}/payload", jobs.get_payload, READ_OR_OWN),
+    ("GET", "/v1/jobs/{job_id}/result", jobs.get_result, READ_OR_OWN),
+    ("GET", "/v1/jobs/{job_id}/log", jobs.get_log, READ_OR_OWN),
+    ("GET", "/v1/jobs/{job_id}/events", events.job_events, READ_OR_OWN),
+    ("POST", "/v1/jobs/{job_id}/cancel", jobs.cancel_job, OPERATE_OR_OWN),
+    ("POST", "/v1/jobs/{job_id}/revive", jobs.revive_job, OPERATE),
+    ("GET", "/v1/job-types", job_types.list_job_types, READ_OR_SUBMIT),
+    ("GET", "/v1/job-types/{job_type}", job_types.get_job_type, READ_OR_SUBMIT),
+    ("GET", "/v1/job-types/{job_type}/schema", job_types.get_schema, READ_OR_SUBMIT),
+    ("POST", "/v1/job-types/{job_type}/validate", job_types.validate_payload, READ_OR_SUBMIT),
+    ("POST", "/v1/job-types/{job_type}/pause", job_types.pause_job_type, OPERATE),
+    ("POST", "/v1/job-types/{job_type}/resume", job_types.resume_job_type, OPERATE),
+    ("GET", "/v1/workers", workers.list_workers, READ),
+    ("GET", "/v1/workers/{worker_id}", workers.get_worker, READ),
+    ("POST", "/v1/workers/{worker_id}/drain", workers.drain_worker, OPERATE),
+    ("GET", "/v1/stats", stats.get_stats, READ),
+    ("GET", "/v1/whoami", whoami.whoami, ANY_KEY),
+    ("GET", "/v1/events", events.all_events, READ),
+    ("GET", "/livez", health.livez, OPEN),
+    ("GET", "/readyz", health.readyz, OPEN),
+    ("GET", "/openapi.json", description.openapi, ANY_KEY),
+    ("GET", "/docs", description.docs, ANY_KEY),
 )
-"""The API's routes. Beside them stand the two submissions (see `build_app`), plain ASGI, and `monitor.routes.PAGES`."""
+"""The API's routes, each with who may use it. Beside them stand the two submissions (see `build_app`), plain ASGI, and
+`monitor.routes.PAGES`."""
 
-SUBMIT: Final = "/v1/jobs"
-SUBMIT_TYPED: Final = "/v1/job-types/{job_type}/jobs"
+SUBMIT_PATH: Final = "/v1/jobs"
+SUBMIT_TYPED_PATH: Final = "/v1/job-types/{job_type}/jobs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +102,17 @@ def build_app(settings: ServerSettings, store: Store) -> Application:
     """Build the server on an open store."""
     catalog = Catalog(store, settings.job_types_fresh_for)
     updates = Updates(store.feed, settings.stream_buffer_updates, catalog.heard)
-    parts = Parts(settings, store, catalog, updates, StoreWatch(store))
+    parts = Parts(settings, store, catalog, updates, StoreWatch(store), KeyRing(store.api_keys, settings), Refusals())
     submit = SubmitJob(parts)
     framework = _framework(parts, submit)
 
     async def entrance(scope: Scope, receive: Receive, send: Send) -> None:
         # The submission goes around the framework's routing: it has to be fast.
-        is_submission = scope["type"] == "http" and scope["path"] == SUBMIT and scope["method"] == "POST"
+        is_submission = scope["type"] == "http" and scope["path"] == SUBMIT_PATH and scope["method"] == "POST"
         await (submit if is_submission else framework)(scope, receive, send)
 
-    return Application(Door(entrance, settings), parts)
+    gate = Gate(entrance, parts.keyring, parts.refusals)
+    return Application(Door(gate, settings, parts.refusals), parts)
 
 
 @asynccontextmanager
@@ -140,14 +158,17 @@ def _framework(parts: Parts, submit: SubmitJob) -> FastAPI:
         },
     )
     app.state.parts = parts
-    for method, path, endpoint in ROUTES:
-        app.add_api_route(path, endpoint, methods=[method], response_model=None)
+    for method, path, endpoint, access in ROUTES:
+        guards = guarded(access)
+        app.add_api_route(path, endpoint, methods=[method], response_model=None, dependencies=guards)
         if method == "GET":
             # As GET without the body, which the ASGI server leaves out (RFC 9110, section 9.3.2).
-            app.add_api_route(path, endpoint, methods=["HEAD"], response_model=None, include_in_schema=False)
+            app.add_api_route(
+                path, endpoint, methods=["HEAD"], response_model=None, include_in_schema=False, dependencies=guards
+            )
     # Known to the router as well, so that a wrong method there is answered with the right ones.
-    app.router.routes.append(Route(SUBMIT, submit, methods=["POST"]))
-    app.router.routes.append(Route(SUBMIT_TYPED, SubmitTypedJob(parts), methods=["POST"]))
+    app.router.routes.append(Route(SUBMIT_PATH, submit, methods=["POST"]))
+    app.router.routes.append(Route(SUBMIT_TYPED_PATH, SubmitTypedJob(parts), methods=["POST"]))
     app.include_router(monitor_router())
     app.router.routes.append(Mount("/ui", StaticFiles(directory=str(files("emp_server.monitor") / "static"))))
     return app

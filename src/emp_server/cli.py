@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--host", help="The address to listen on; beyond loopback only with --insecure.  [default: 127.0.0.1]")
+@click.option("--host", help="The address to listen on; beyond loopback only with API keys.  [default: 127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65535), help="The port; 0 takes a free one.  [default: 8321]")
 @click.option("--redis-url", help="The store: redis://, rediss://, redis+sentinel:// or unix://.")
 @click.option("--namespace", help="The part of the store to use.")
@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     type=click.Choice(["store", "replica"]),
     help="Answer a submission when the store has it, or a replica, too.  [default: store]",
 )
-@click.option(
-    "--insecure", is_flag=True, default=None, help="Listen beyond loopback although nobody has to show a key."
-)
+@click.option("--insecure", is_flag=True, default=None, help="Ask nobody for an API key, beyond loopback neither.")
 def server(**flags: Any) -> None:
     """Serve the HTTP API until SIGTERM or Ctrl-C.
 
@@ -40,6 +38,8 @@ def server(**flags: Any) -> None:
     settings = _settings(flags)
     logs.configure(settings)
     asyncio.run(admit(settings.redis_url, settings.namespace, replicated=settings.replicated))
+    if settings.asks_for_keys:
+        asyncio.run(_refuse_without_keys(settings))
     try:
         listener = listen(settings)
     except OSError as error:
@@ -52,12 +52,39 @@ def server(**flags: Any) -> None:
         Processes(settings, listener).run()
 
 
+async def _refuse_without_keys(settings: ServerSettings) -> None:
+    """Refuse to serve where keys are asked for and there is none; a store that is away has to be waited for.
+
+    Raises:
+        UsageError: nobody could come in.
+    """
+    from emp_core.errors import StoreError
+    from emp_core.store import open_store
+
+    async with open_store(settings.redis_url, settings.namespace) as store:
+        try:
+            if await store.api_keys.count():
+                return
+        except StoreError:
+            # Nobody comes in without a key all the same: whether one is asked for does not hang on the store.
+            return
+    why = (
+        f"{settings.host} can be reached from outside this machine"
+        if settings.beyond_loopback
+        else "EMP_REQUIRE_KEY is set"
+    )
+    raise click.UsageError(
+        f"{why}, and there is no API key in the namespace {settings.namespace}. Make one:"
+        " `emp keys create NAME --scope submit,read` (with the same --redis-url and --namespace), or listen on"
+        " 127.0.0.1. --insecure lets everybody in."
+    )
+
+
 def _settings(flags: dict[str, Any]) -> ServerSettings:
     """Read the settings, and refuse what must not even be tried."""
     from emp_core.errors import SettingsError
     from emp_core.settings import load
     from emp_core.store.connection import connect
-    from emp_server.door import LOOPBACK
     from emp_server.settings import ServerSettings
 
     try:
@@ -65,9 +92,4 @@ def _settings(flags: dict[str, Any]) -> ServerSettings:
         connect(settings.redis_url)
     except SettingsError as error:
         raise click.UsageError(error.detail) from error
-    if settings.host not in LOOPBACK and not settings.insecure:
-        raise click.UsageError(
-            f"{settings.host} can be reached from outside this machine, and nobody would have to show a key. Listen on"
-            " 127.0.0.1, behind a proxy that asks for credentials, or say --insecure."
-        )
     return settings

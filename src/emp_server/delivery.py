@@ -11,9 +11,6 @@ from typing import Final
 from emp_core.errors import InvalidRequest
 from emp_core.jobs import Idempotency
 
-NO_SCOPE: Final = "anyone"
-"""Whose idempotency keys they are while nobody has to show an API key."""
-
 _WAIT: Final = re.compile(r"(?:^|,)\s*wait\s*=\s*\"?([0-9]{1,9})\"?\s*(?:[;,]|$)", re.IGNORECASE)
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 _QUOTED: Final = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
@@ -54,7 +51,7 @@ def read_wait(prefer: str, query: str | None, longest: timedelta) -> Wait:
     return Wait(whole, f"wait={whole}")
 
 
-def read_idempotency(headers: Mapping[bytes, bytes], digest: str) -> Idempotency | None:
+def read_idempotency(headers: Mapping[bytes, bytes], scope: str, digest: str) -> Idempotency | None:
     """Read the `Idempotency-Key` header: a quoted string as the draft standard says, or the bare key.
 
     Raises:
@@ -65,15 +62,15 @@ def read_idempotency(headers: Mapping[bytes, bytes], digest: str) -> Idempotency
         return None
     key = text.decode("latin-1").strip()
     quoted = _QUOTED.fullmatch(key)
-    return make_idempotency(re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else key, digest)
+    return make_idempotency(re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else key, scope, digest)
 
 
-def make_idempotency(key: str, digest: str) -> Idempotency:
-    """Bind a client's key to the digest of its request.
+def make_idempotency(key: str, scope: str, digest: str) -> Idempotency:
+    """Bind a client's key to whose it is (`Caller.idempotency_scope`) and to the digest of its request.
 
     Raises:
         InvalidRequest: the key is empty, too long, or has characters that cannot be seen.
     """
     if _KEY.fullmatch(key) is None:
         raise InvalidRequest("an idempotency key is 1 to 255 visible ASCII characters")
-    return Idempotency(NO_SCOPE, key, digest)
+    return Idempotency(scope, key, digest)

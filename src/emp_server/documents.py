@@ -195,6 +195,15 @@ class HealthAnswer(msgspec.Struct, frozen=True):
     durability: DurabilityAnswer | UnsetType = UNSET
 
 
+class WhoamiAnswer(msgspec.Struct, frozen=True):
+    """Whose key a request shows."""
+
+    key_id: Annotated[str | None, Meta(description="null where no key is asked for")]
+    name: str
+    scopes: Annotated[Sequence[str], Meta(description="all that the key may do, what its scopes imply included")]
+    expires_at: datetime | None
+
+
 class FaultAnswer(msgspec.Struct, frozen=True):
     """One thing wrong, and where: a JSON pointer (RFC 6901) into the body, or for `invalid-payload` the payload."""
 

@@ -16,9 +16,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from emp_core.errors import InternalError, NotAllowed
 from emp_server.problems import REQUEST_ID, problem_answer
-from emp_server.settings import ServerSettings
+from emp_server.refusals import Refusals
+from emp_server.settings import LOOPBACK, ServerSettings
 
-LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 EVERY_ADDRESS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not bound to
 CONTENT_SECURITY: Final = b"default-src 'none'; frame-ancestors 'none'"
 
@@ -37,10 +37,11 @@ _log = structlog.get_logger()
 class Door:
     """An ASGI application around another one."""
 
-    def __init__(self, app: ASGIApp, settings: ServerSettings) -> None:
+    def __init__(self, app: ASGIApp, settings: ServerSettings, refusals: Refusals) -> None:
         self._app = app
+        self._refusals = refusals
         self._names = LOOPBACK | {name.lower().rstrip(".") for name in settings.allowed_hosts}
-        self._beyond_loopback = settings.host not in LOOPBACK
+        self._beyond_loopback = settings.beyond_loopback
         if settings.host not in EVERY_ADDRESS:
             self._names |= {settings.host.lower()}
         self._known: set[bytes] = set()
@@ -66,6 +67,7 @@ class Door:
 
         refusal = self._refusal(headers)
         if refusal is not None:
+            self._refusals.count(refusal)
             await problem_answer(refusal, scope)(scope, receive, send_armoured)
             return
         try:

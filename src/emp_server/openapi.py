@@ -27,6 +27,7 @@ _STRUCTS: Final = (
     documents.WorkersAnswer,
     documents.StatsAnswer,
     documents.HealthAnswer,
+    documents.WhoamiAnswer,
     documents.ProblemAnswer,
     Envelope,
     BatchItem,

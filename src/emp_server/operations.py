@@ -36,7 +36,14 @@ class Operation:
     parameters: tuple[Mapping[str, Any], ...] = field(default=())
 
 
-ALWAYS: Final = (errors.InvalidRequest, errors.NotAllowed, errors.InternalError, errors.StoreUnavailable)
+ALWAYS: Final = (
+    errors.InvalidRequest,
+    errors.Unauthenticated,
+    errors.NotAllowed,
+    errors.ScopeMissing,
+    errors.InternalError,
+    errors.StoreUnavailable,
+)
 
 _BODY: Final = (errors.TooLarge, errors.UnsupportedMediaType)
 _SUBMIT: Final = (
@@ -115,6 +122,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "list_workers": Operation({200: ("The workers", Content(schema=d.WorkersAnswer))}),
     "get_worker": Operation({200: ("The worker", Content(schema=d.WorkerAnswer))}, (errors.WorkerNotFound,)),
     "drain_worker": Operation({202: ("It has been asked", Content(schema=d.WorkerAnswer))}, (errors.WorkerNotFound,)),
+    "whoami": Operation({200: ("Whose key it is", Content(schema=d.WhoamiAnswer))}),
     "get_stats": Operation({200: ("The counts", Content(schema=d.StatsAnswer))}),
     "all_events": Operation({200: ("The events", Content(EVENT_STREAM))}),
     "livez": Operation({200: ("It lives", Content(schema=d.HealthAnswer))}),

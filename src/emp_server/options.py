@@ -18,7 +18,13 @@ _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def make_submission(
-    known: Announcement, payload: bytes, wanted: Options, idempotency: Idempotency | None, *, limit_bytes: int
+    known: Announcement,
+    payload: bytes,
+    wanted: Options,
+    idempotency: Idempotency | None,
+    *,
+    limit_bytes: int,
+    owner: str = "",
 ) -> Submission:
     """Give the submission of a payload for a job type; the payload has not been checked against the schema.
 
@@ -47,6 +53,7 @@ def make_submission(
         tags=_tags(wanted.tags),
         schema_digest=known.digest,
         idempotency=idempotency,
+        owner=owner,
     )
 
 

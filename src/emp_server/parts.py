@@ -9,6 +9,8 @@ from fastapi import Depends, Request
 
 from emp_core.store import Store
 from emp_server.catalog import Catalog
+from emp_server.keyring import KeyRing
+from emp_server.refusals import Refusals
 from emp_server.settings import ServerSettings
 from emp_server.store_watch import StoreWatch
 from emp_server.updates import Updates
@@ -23,6 +25,8 @@ class Parts:
     catalog: Catalog
     updates: Updates
     watch: StoreWatch
+    keyring: KeyRing
+    refusals: Refusals
 
 
 def _parts(request: Request) -> Parts:

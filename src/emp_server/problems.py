@@ -14,7 +14,16 @@ from starlette.responses import Response
 from starlette.routing import Match, Mount, Route
 from starlette.types import Scope
 
-from emp_core.errors import EmpError, InternalError, InvalidRequest, MethodNotAllowed, NotAllowed, NotFound
+from emp_core.errors import (
+    EmpError,
+    InternalError,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotAllowed,
+    NotFound,
+    ScopeMissing,
+    Unauthenticated,
+)
 from emp_server import media
 from emp_server.strict_json import shortened
 
@@ -50,11 +59,25 @@ def problem_answer(error: EmpError, scope: Scope) -> Response:
     retry_after = getattr(error, "retry_after", None)
     if retry_after is not None:
         headers["Retry-After"] = str(retry_after)
+    challenge = _challenge(error)
+    if challenge is not None:
+        headers["WWW-Authenticate"] = challenge
     if isinstance(error, MethodNotAllowed):
         headers["Allow"] = ", ".join(allowed_methods(scope))
     return Response(
         msgspec.json.encode(document), status_code=document["status"], headers=headers, media_type=media.PROBLEM
     )
+
+
+def _challenge(error: EmpError) -> str | None:
+    """Say which credentials would help (RFC 6750, section 3)."""
+    match error:
+        case Unauthenticated():
+            return 'Bearer realm="emp"'
+        case ScopeMissing(scope=scope):
+            return f'Bearer realm="emp", error="insufficient_scope", scope="{scope}"'
+        case _:
+            return None
 
 
 def allowed_methods(scope: Scope) -> list[str]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Final
 
 from pydantic import Field
 
 from emp_core.jobs import BATCH_LIMIT, PAYLOAD_LIMIT
 from emp_core.settings import Names, Seconds, StoreSettings
 
+LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 ENVELOPE_ROOM = 64 * 1024
 """Bytes that the envelope of a submission may take besides its payload."""
 
@@ -24,7 +26,22 @@ class ServerSettings(StoreSettings):
         pattern="^(store|replica)$",
         description="when a submission is answered: when the store has it, or (replica) when a replica has it, too",
     )
-    insecure: bool = Field(default=False, description="listen beyond loopback although nobody has to show a key")
+    insecure: bool = Field(default=False, description="ask nobody for an API key, beyond loopback neither")
+    require_key: bool = Field(
+        default=False,
+        description="ask for an API key on loopback, too, before there is one: for a server behind a proxy",
+    )
+    keys_fresh_for: Seconds = Field(
+        default=timedelta(seconds=1),
+        gt=timedelta(0),
+        le=timedelta(minutes=1),
+        description="how long API keys are kept in memory: a revoked one opens no longer than this",
+    )
+    session_lasts: Seconds = Field(
+        default=timedelta(hours=12),
+        ge=timedelta(minutes=1),
+        description="how long a browser that has shown a key need not show it again",
+    )
     allowed_hosts: Names = Field(
         default=(),
         description="names, besides those of loopback, that requests may be addressed to (separated by commas)",
@@ -52,6 +69,16 @@ class ServerSettings(StoreSettings):
     stop_grace: Seconds = Field(
         default=timedelta(seconds=10), ge=timedelta(0), description="time for open requests to end at a stop"
     )
+
+    @property
+    def beyond_loopback(self) -> bool:
+        """Tell whether other machines can reach this server."""
+        return self.host not in LOOPBACK
+
+    @property
+    def asks_for_keys(self) -> bool:
+        """Tell whether a key is asked for before there is one."""
+        return (self.beyond_loopback or self.require_key) and not self.insecure
 
     @property
     def replicated(self) -> bool:

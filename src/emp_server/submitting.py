@@ -22,6 +22,7 @@ from emp_core.jobs import FINAL_STATES, WAITING_STATES, Idempotency, Job, JobDet
 from emp_core.store import Submitted, SubmitWord
 from emp_server import media
 from emp_server.answers import details_json, job_path
+from emp_server.callers import Caller
 from emp_server.catalog import KnownType
 from emp_server.delivery import Wait
 from emp_server.envelope import Options
@@ -34,7 +35,7 @@ NO_WORKER = "no_worker"
 
 
 async def checked_submission(
-    parts: Parts, known: KnownType, payload: bytes, wanted: Options, idempotency: Idempotency | None
+    parts: Parts, caller: Caller, known: KnownType, payload: bytes, wanted: Options, idempotency: Idempotency | None
 ) -> Submission:
     """Give a submission that may be stored.
 
@@ -44,7 +45,7 @@ async def checked_submission(
         InvalidPayload: the payload does not fit the type's schema.
     """
     limit = parts.settings.payload_limit_bytes
-    submission = make_submission(known.newest, payload, wanted, idempotency, limit_bytes=limit)
+    submission = make_submission(known.newest, payload, wanted, idempotency, limit_bytes=limit, owner=caller.owner)
     if known.check is not None:
         await apart(known.check, payload)
     return submission

@@ -274,7 +274,7 @@ async def test_the_asynchronous_client_waits_with_a_limit(async_client):
 
 def test_both_clients_have_the_same_methods():
     def methods(kind):
-        public = {name: inspect.signature(each) for name, each in vars(kind).items() if not name.startswith("_")}
+        public = {name: inspect.signature(getattr(kind, name)) for name in vars(kind) if not name.startswith("_")}
         closing = public.pop("close", None) or public.pop("aclose")
         return {name: list(signature.parameters.values()) for name, signature in public.items()}, closing
 

@@ -9,7 +9,7 @@ import pytest
 from pydantic import Field, ValidationError
 
 from emp_core.cli.dev_settings import DevSettings
-from emp_core.cli.settings import ClientSettings
+from emp_core.client.settings import ClientSettings
 from emp_core.errors import SettingsError
 from emp_core.setting_names import SETTING_NAMES, ignored_variables
 from emp_core.settings import SETTINGS_FILE, Seconds, StoreSettings, load

@@ -13,7 +13,7 @@ from .conftest import submit
 pytestmark = pytest.mark.anyio
 
 OF_THE_REQUEST = {"date", "x-request-id"}
-PATHS = [path for method, path, _ in ROUTES if method == "GET" and not path.endswith("/events")]
+PATHS = [path for method, path, *_ in ROUTES if method == "GET" and not path.endswith("/events")]
 
 
 def lasting_headers(answer):

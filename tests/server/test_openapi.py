@@ -10,7 +10,7 @@ import jsonschema_rs
 import pytest
 
 from emp_core.jobs import Announcement
-from emp_server.app import ROUTES, SUBMIT, SUBMIT_TYPED
+from emp_server.app import ROUTES, SUBMIT_PATH, SUBMIT_TYPED_PATH
 from emp_server.hoisting import hoisted
 from emp_server.operations import OPERATIONS
 
@@ -35,7 +35,7 @@ async def test_every_route_is_in_the_document(client):
     document = (await client.get("/openapi.json")).json()
 
     documented = {(method.upper(), path) for path, item in document["paths"].items() for method in item}
-    wanted = {(method, path) for method, path, _ in ROUTES} | {("POST", SUBMIT), ("POST", SUBMIT_TYPED)}
+    wanted = {(method, path) for method, path, *_ in ROUTES} | {("POST", SUBMIT_PATH), ("POST", SUBMIT_TYPED_PATH)}
     assert wanted <= documented
 
 
@@ -121,24 +121,25 @@ async def test_answers_are_what_the_document_says(client, worker, path, componen
 
 
 def test_every_route_of_the_table_has_its_operation_described():
-    assert {endpoint.__name__ for _, _, endpoint in ROUTES} == set(OPERATIONS)
+    assert {endpoint.__name__ for _, _, endpoint, _ in ROUTES} == set(OPERATIONS)
 
 
 def test_every_route_says_what_it_is_for():
-    assert not [endpoint for _, _, endpoint in ROUTES if not endpoint.__doc__]
+    assert not [endpoint for _, _, endpoint, _ in ROUTES if not endpoint.__doc__]
 
 
 def test_every_route_is_in_the_reference():
     text = REFERENCE.read_text()
 
-    wanted = [(method, path) for method, path, _ in ROUTES] + [("POST", SUBMIT), ("POST", SUBMIT_TYPED)]
+    wanted = [(method, path) for method, path, *_ in ROUTES] + [("POST", SUBMIT_PATH), ("POST", SUBMIT_TYPED_PATH)]
     assert not [route for route in wanted if f"`{route[0]} {route[1]}`" not in text]
 
 
 def test_the_reference_names_no_route_that_there_is_not():
     named = set(re.findall(r"`(GET|POST|PUT|DELETE) (/[^`]*)`", REFERENCE.read_text()))
 
-    assert named <= {(method, path) for method, path, _ in ROUTES} | {("POST", SUBMIT), ("POST", SUBMIT_TYPED)}
+    routes = {(method, path) for method, path, *_ in ROUTES}
+    assert named <= routes | {("POST", SUBMIT_PATH), ("POST", SUBMIT_TYPED_PATH)}
 
 
 def test_definitions_are_hoisted_and_references_follow():

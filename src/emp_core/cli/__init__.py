@@ -37,6 +37,10 @@ BUILT_IN: Final[Mapping[str, BuiltIn]] = {
     "types": BuiltIn("emp_core.cli.job_types:types", "List the job types that can be submitted."),
     "type": BuiltIn("emp_core.cli.job_types:show_type", "Show a job type: its schemas, and an example."),
     "workers": BuiltIn("emp_core.cli.workers:workers", "List the workers, or drain one."),
+    "keys": BuiltIn("emp_core.cli.keys:keys", "List the API keys, or make or revoke one."),
+    "login": BuiltIn(
+        "emp_core.cli.login:login", "Ask for an API key, try it, and keep it in a file that only you can read."
+    ),
     "doctor": BuiltIn("emp_core.cli.doctor:doctor", "Examine the store: its server, its keys, and who works on it."),
 }
 
@@ -120,7 +124,8 @@ def _help_line(entry: EntryPoint) -> str:
 def emp(**_common: Any) -> None:
     """Submit jobs, follow them, and run the parts of EMP.
 
-    Client commands find the server by --url or EMP_URL, and send the key in EMP_API_KEY. --url and --json may stand
+    Client commands find the server by --url or EMP_URL, and send the key in EMP_API_KEY, else that
+    of `emp login`. --url and --json may stand
     before the command or behind it.
     """
     from emp_core.setting_names import ignored_variables

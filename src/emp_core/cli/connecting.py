@@ -33,10 +33,6 @@ def connect(url: str | None, patience: float = PATIENCE) -> EmpClient:
     Raises:
         SettingsError: the URL, or another setting, is wrong.
     """
-    from emp_core.cli.settings import ClientSettings
     from emp_core.client import EmpClient
-    from emp_core.settings import load
 
-    settings = load(ClientSettings, url=url)
-    key = None if settings.api_key is None else settings.api_key.get_secret_value()
-    return EmpClient(settings.url, api_key=key, patience=patience)
+    return EmpClient.configured(url, patience=patience)

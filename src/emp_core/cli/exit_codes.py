@@ -15,6 +15,7 @@ from emp_core.errors import (
     StoreUnavailable,
     StoreUnfit,
     TooLarge,
+    Unauthenticated,
     Unreachable,
     WaitTimedOut,
 )
@@ -44,6 +45,7 @@ _BY_ERROR: Final[tuple[tuple[type[EmpError], ExitCode], ...]] = (
     (SettingsError, ExitCode.USAGE),
     (StoreUnfit, ExitCode.USAGE),
     (NotAllowed, ExitCode.NOT_ALLOWED),
+    (Unauthenticated, ExitCode.NOT_ALLOWED),
     (NotFound, ExitCode.NOT_FOUND),
     (WaitTimedOut, ExitCode.TIMED_OUT),
     (Unreachable, ExitCode.UNREACHABLE),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from emp_core.errors import EmpError, InvalidPayload, InvalidRequest, UnknownJobType, Unreachable
+from emp_core.errors import EmpError, InvalidPayload, InvalidRequest, Unauthenticated, UnknownJobType, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -115,6 +115,8 @@ def error_lines(error: EmpError) -> list[str]:
             lines[0] += f" (at {pointer})"
         case UnknownJobType():
             lines.append("  `emp types` lists the job types that there are.")
+        case Unauthenticated():
+            lines.append("  Set EMP_API_KEY, or run `emp login`; `emp keys create` makes a key.")
         case Unreachable():
             lines.append("  Start a server (`emp dev`, or `emp server`), or name another one with --url or EMP_URL.")
         case _:

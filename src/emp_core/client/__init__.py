@@ -4,7 +4,8 @@
         job = emp.submit("text.wordcount", {"text": "to be or not to be"})
         print(emp.wait(job.id, timeout=30).result)
 
-Neither looks at the environment: the URL and the key are what the caller passes in.
+Neither looks at the environment: the URL and the key are what the caller passes in. `EmpClient.configured()` does: it
+takes them from where the `emp` command finds them.
 """
 
 from emp_core.client.asynchronous import AsyncEmpClient
@@ -20,6 +21,7 @@ from emp_core.client.views import (
     Progress,
     StatsView,
     TroubleView,
+    WhoView,
     WorkerView,
 )
 
@@ -39,5 +41,6 @@ __all__ = [
     "Seconds",
     "StatsView",
     "TroubleView",
+    "WhoView",
     "WorkerView",
 ]

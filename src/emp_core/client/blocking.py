@@ -14,8 +14,9 @@ from emp_core.client import calls
 from emp_core.client.calls import Call
 from emp_core.client.connecting import EVENT_BYTES, FRUITLESS_PAUSE, PATIENCE, TIMEOUT, Deadline, Line
 from emp_core.client.retrying import Repeats
+from emp_core.client.settings import server_and_key
 from emp_core.client.submission import JobOptions, JobRequest, chunks, envelope
-from emp_core.client.views import JobTypeView, JobUpdate, JobView, LogLine, StatsView, WorkerView
+from emp_core.client.views import JobTypeView, JobUpdate, JobView, LogLine, StatsView, WhoView, WorkerView
 from emp_core.errors import EmpError
 
 T = TypeVar("T")
@@ -43,6 +44,16 @@ class EmpClient:
         """
         self._line = Line(url, api_key, patience, timeout)
         self._http = httpx2.Client(**self._line.client_arguments())
+
+    @classmethod
+    def configured(cls, url: str | None = None, *, patience: float = PATIENCE, timeout: float = TIMEOUT) -> Self:
+        """Make a client as the `emp` command does: for EMP_URL or emp.toml, with the key of EMP_API_KEY or `emp login`.
+
+        Raises:
+            SettingsError: a setting is wrong, or the file of `emp login` can be read by others.
+        """
+        server, api_key = server_and_key(url)
+        return cls(server, api_key=api_key, patience=patience, timeout=timeout)
 
     def __enter__(self) -> Self:
         return self
@@ -227,6 +238,14 @@ class EmpClient:
             WorkerNotFound: no worker has this id now.
         """
         self._send(calls.drain(worker_id))
+
+    def whoami(self) -> WhoView:
+        """Give whose API key this client sends, and what it may do.
+
+        Raises:
+            Unauthenticated: the server asks for a key, and this one is unknown, revoked or expired.
+        """
+        return self._send(calls.whoami())
 
     def stats(self) -> StatsView:
         """Give the counts by job type and state, and the throughput of the last hour by minute."""

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 
 from emp_core.client.problems import error_of
 from emp_core.client.submission import JobRequest, envelope
-from emp_core.client.views import JobTypeView, JobUpdate, JobView, LogLine, Progress, StatsView, WorkerView
+from emp_core.client.views import JobTypeView, JobUpdate, JobView, LogLine, Progress, StatsView, WhoView, WorkerView
 from emp_core.errors import EmpError, InvalidRequest, NotFound, StateConflict
 from emp_core.jobs import JobState
 
@@ -221,6 +221,11 @@ def drain(worker_id: str) -> Call[None]:
 def stats() -> Call[StatsView]:
     """Read the counts and the throughput."""
     return Call("GET", "/v1/stats", _reader(StatsView))
+
+
+def whoami() -> Call[WhoView]:
+    """Ask whose key is sent."""
+    return Call("GET", "/v1/whoami", _reader(WhoView))
 
 
 def event_path(job_id: str) -> str:

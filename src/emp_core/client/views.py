@@ -153,6 +153,15 @@ class MinuteView(_View):
     failed: Mapping[str, int] = Field(default_factory=dict)
 
 
+class WhoView(_View):
+    """Whose API key the client sends: `key_id` is None where the server asks for none."""
+
+    key_id: str | None = None
+    name: str = ""
+    scopes: tuple[str, ...] = ()
+    expires_at: datetime | None = None
+
+
 class StatsView(_View):
     """Counts by job type: jobs in each live state and totals that only grow; the last hour; the oldest pending jobs."""
 

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from redis.asyncio import Redis
 
 from emp_core.store.announcements import TypeStore
+from emp_core.store.api_keys import ApiKeyStore
 from emp_core.store.batching import Pipeline
 from emp_core.store.bell import Doorbell, Ring
 from emp_core.store.connection import connect, redacted
@@ -38,6 +39,7 @@ from emp_core.store.workers import LeaseWord, LeaveWord, Registered, Renewed, Wo
 __all__ = [
     "GAP",
     "KEEPS_ALL",
+    "ApiKeyStore",
     "CancelAsk",
     "CancelWord",
     "Claim",
@@ -106,6 +108,7 @@ class Store:
         self.history = History(pipeline, keys)
         self.workers = WorkerStore(pipeline, scripts, keys)
         self.types = TypeStore(pipeline, scripts, keys, namespace)
+        self.api_keys = ApiKeyStore(pipeline, namespace)
         self.feed = Feed(waiter, keys)
         self.doorbell = Doorbell(waiter, keys)
 

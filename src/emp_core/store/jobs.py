@@ -264,6 +264,7 @@ def _submission_item(job: Submission) -> tuple[Arg, ...]:
         job.schema_digest,
         _idempotency_key(idempotency) if idempotency else "",
         idempotency.digest if idempotency else "",
+        job.owner,
     )
 
 

@@ -38,6 +38,8 @@ OWNERS: Final = {
     "seq": "the submission counter; for ever",
     "broken": "records that could not be read, capped",
     "paused": "paused types; resume",
+    "keys": "API keys, hashed (in the namespace's tag); revoked by hand",
+    "session:": "sessions of browsers, by the digest of their token (in the namespace's tag); half a day",
     "types": "announced job types (in the namespace's tag); announce, 30 days after the last time",
 }
 

@@ -127,6 +127,7 @@ def _job(job_id: JobId, fields: Mapping[str, str]) -> Job:
         else None,
         schema_digest=fields.get("digest", ""),
         plugin_version=fields.get("plugin", ""),
+        owner=fields.get("owner", ""),
         version=_version(fields),
     )
 

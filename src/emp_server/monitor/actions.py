@@ -15,6 +15,7 @@ from emp_core.errors import InvalidRequest, WorkerNotFound
 from emp_core.ids import JobId, WorkerId, is_job_id
 from emp_core.jobs import FINAL_STATES, RUNNING_STATES, Job, JobState
 from emp_core.store import CancelAsk, CancelWord, ReviveWord
+from emp_server.access import TheCaller
 from emp_server.monitor.form_body import first, read_form, way_back
 from emp_server.monitor.rendering import page
 from emp_server.monitor.type_rows import read_recent
@@ -22,7 +23,7 @@ from emp_server.monitor.wording import plural
 from emp_server.parts import Parts, TheParts
 
 WHO: Final = "monitor"
-"""Who cancelled, while nobody has to show an API key."""
+"""Who cancelled, where nobody has to show an API key."""
 LONGEST_WHY: Final = 1000
 
 _log = structlog.get_logger()
@@ -35,7 +36,7 @@ class Action(StrEnum):
     REVIVE = "revive"
 
 
-async def act_on_jobs(request: Request, parts: TheParts) -> Response:
+async def act_on_jobs(request: Request, parts: TheParts, caller: TheCaller) -> Response:
     """Cancel or revive the selected jobs, after a page that says how many it concerns and how."""
     form = await read_form(request, parts.settings.small_body_limit_bytes)
     try:
@@ -49,7 +50,7 @@ async def act_on_jobs(request: Request, parts: TheParts) -> Response:
         raise InvalidRequest(f"at most {parts.settings.page_limit_items} jobs at once")
     back = way_back(form, "/jobs")
     if first(form, "confirmed"):
-        done = await _act(parts, action, job_ids, _why(first(form, "why")))
+        done = await _act(parts, action, job_ids, caller.called(WHO), _why(first(form, "why")))
         if len(job_ids) == 1:
             return RedirectResponse(f"/jobs/{job_ids[0]}", 303)
         return page("done.html", now=await parts.store.history.now(), title="Done", done=done, back=back)
@@ -93,18 +94,18 @@ def _consequences(action: Action, jobs: Sequence[Job | None]) -> list[str]:
     return [f"{plural(count, 'job')} {one if count == 1 else many}" for count, one, many in told if count]
 
 
-async def _act(parts: Parts, action: Action, job_ids: Sequence[JobId], why: str) -> list[str]:
+async def _act(parts: Parts, action: Action, job_ids: Sequence[JobId], who: str, why: str) -> list[str]:
     """Do it, and say in words what became of how many."""
     match action:
         case Action.CANCEL:
-            cancelled = await parts.store.jobs.cancel([CancelAsk(job_id, WHO, why) for job_id in job_ids])
+            cancelled = await parts.store.jobs.cancel([CancelAsk(job_id, who, why) for job_id in job_ids])
             words = Counter(_CANCEL_WORDS[word] for word in cancelled)
         case Action.REVIVE:
             revived = await parts.store.jobs.revive(job_ids)
             words = Counter(_REVIVE_WORDS[word] for word in revived)
         case unreachable:
             assert_never(unreachable)
-    _log.info("jobs_acted_on", action=action.value, jobs=len(job_ids), by=WHO)
+    _log.info("jobs_acted_on", action=action.value, jobs=len(job_ids), by=who)
     return [f"{plural(count, 'job')}: {what}" for what, count in words.items()]
 
 
@@ -128,14 +129,14 @@ def _why(text: str) -> str:
     return text
 
 
-async def pause_type(request: Request, parts: TheParts, job_type: str) -> Response:
+async def pause_type(request: Request, parts: TheParts, caller: TheCaller, job_type: str) -> Response:
     """Let no waiting job of a type be claimed, after a page that says how many wait."""
     form = await read_form(request, parts.settings.small_body_limit_bytes)
     known = await parts.catalog.known(job_type)
     path = f"/types/{job_type}"
     if first(form, "confirmed"):
         await parts.store.types.pause(job_type)
-        _log.info("job_type_paused", job_type=job_type, by=WHO)
+        _log.info("job_type_paused", job_type=job_type, by=caller.called(WHO))
         parts.catalog.forget()
         return RedirectResponse(path, 303)
     recent = await read_recent(parts)
@@ -157,17 +158,17 @@ async def pause_type(request: Request, parts: TheParts, job_type: str) -> Respon
     )
 
 
-async def resume_type(request: Request, parts: TheParts, job_type: str) -> Response:
+async def resume_type(request: Request, parts: TheParts, caller: TheCaller, job_type: str) -> Response:
     """Let the jobs of a type be claimed again."""
     await read_form(request, parts.settings.small_body_limit_bytes)
     await parts.catalog.known(job_type)
     await parts.store.types.resume(job_type)
-    _log.info("job_type_resumed", job_type=job_type, by=WHO)
+    _log.info("job_type_resumed", job_type=job_type, by=caller.called(WHO))
     parts.catalog.forget()
     return RedirectResponse(f"/types/{job_type}", 303)
 
 
-async def drain_worker(request: Request, parts: TheParts, worker_id: str) -> Response:
+async def drain_worker(request: Request, parts: TheParts, caller: TheCaller, worker_id: str) -> Response:
     """Ask a worker to finish and leave, after a page that says what it holds and who else is there."""
     form = await read_form(request, parts.settings.small_body_limit_bytes)
     worker = await parts.store.workers.get(WorkerId(worker_id)) if is_job_id(worker_id) else None
@@ -176,7 +177,7 @@ async def drain_worker(request: Request, parts: TheParts, worker_id: str) -> Res
     path = f"/workers/{worker_id}"
     if first(form, "confirmed"):
         await parts.store.workers.drain(worker.worker_id)
-        _log.info("worker_asked_to_drain", worker_id=worker_id, by=WHO)
+        _log.info("worker_asked_to_drain", worker_id=worker_id, by=caller.called(WHO))
         return RedirectResponse(path, 303)
     others = [other for other in await parts.store.workers.list() if other.worker_id != worker_id]
     serving = [other for other in others if other.status in {"idle", "busy"}]

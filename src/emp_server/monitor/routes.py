@@ -11,30 +11,35 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
 from emp_core.errors import EmpError, InternalError, InvalidRequest
+from emp_server.access import OPERATE, READ, READ_OR_OWN, READ_OR_SUBMIT, SUBMIT, Access, guarded
 from emp_server.monitor import actions, job_list, job_page, live, overview, run_page, type_pages, worker_pages
 from emp_server.monitor.rendering import page
 from emp_server.problems import REQUEST_ID
 
 Endpoint = Callable[..., Any]
 
-PAGES: Final[tuple[tuple[str, str, Endpoint], ...]] = (
-    ("GET", "/", overview.show_overview),
-    ("GET", "/jobs", job_list.show_jobs),
-    ("GET", "/jobs/{job_id}", job_page.show_job),
-    ("GET", "/types", type_pages.show_types),
-    ("GET", "/types/{job_type}", type_pages.show_type),
-    ("GET", "/types/{job_type}/run", run_page.show_run),
-    ("POST", "/types/{job_type}/run", run_page.run),
-    ("GET", "/workers", worker_pages.show_workers),
-    ("GET", "/workers/{worker_id}", worker_pages.show_worker),
-    ("POST", "/jobs/actions", actions.act_on_jobs),
-    ("POST", "/types/{job_type}/pause", actions.pause_type),
-    ("POST", "/types/{job_type}/resume", actions.resume_type),
-    ("POST", "/workers/{worker_id}/drain", actions.drain_worker),
-    ("GET", "/ui/live", live.changes),
+PAGES: Final[tuple[tuple[str, str, Endpoint, Access], ...]] = (
+    ("GET", "/", overview.show_overview, READ),
+    ("GET", "/jobs", job_list.show_jobs, READ),
+    ("GET", "/jobs/{job_id}", job_page.show_job, READ_OR_OWN),
+    ("GET", "/types", type_pages.show_types, READ),
+    ("GET", "/types/{job_type}", type_pages.show_type, READ),
+    ("GET", "/types/{job_type}/run", run_page.show_run, READ_OR_SUBMIT),
+    ("POST", "/types/{job_type}/run", run_page.run, SUBMIT),
+    ("GET", "/workers", worker_pages.show_workers, READ),
+    ("GET", "/workers/{worker_id}", worker_pages.show_worker, READ),
+    ("POST", "/jobs/actions", actions.act_on_jobs, OPERATE),
+    ("POST", "/types/{job_type}/pause", actions.pause_type, OPERATE),
+    ("POST", "/types/{job_type}/resume", actions.resume_type, OPERATE),
+    ("POST", "/workers/{worker_id}/drain", actions.drain_worker, OPERATE),
+    ("GET", "/ui/live", live.changes, READ),
 )
+
+PAGE_ROOTS: Final = frozenset(path.split("/", 2)[1] for _, path, *_ in PAGES) - {"ui"}
+"""What the paths of pages begin with: what is refused there is told to people."""
 
 
 class PageRoute(APIRoute):
@@ -48,15 +53,15 @@ class PageRoute(APIRoute):
             try:
                 return await handle(request)
             except EmpError as error:
-                return error_page(request, error)
+                return error_page(request.scope, error)
             except RequestValidationError as error:
                 faults = "; ".join(f"{fault['loc'][-1]}: {fault['msg']}" for fault in error.errors())
-                return error_page(request, InvalidRequest(faults))
+                return error_page(request.scope, InvalidRequest(faults))
 
         return answer
 
 
-def error_page(request: Request, error: EmpError) -> Response:
+def error_page(scope: Scope, error: EmpError) -> Response:
     """Say what went wrong, and when a store that is away is asked again."""
     shown = error if error.status else InternalError("the server could not do this; its log says why")
     answer = page(
@@ -66,7 +71,7 @@ def error_page(request: Request, error: EmpError) -> Response:
         title=shown.title,
         detail=shown.detail,
         problem=shown.problem,
-        request_id=request.scope.get(REQUEST_ID, ""),
+        request_id=scope.get(REQUEST_ID, ""),
     )
     retry_after = getattr(shown, "retry_after", None)
     if retry_after is not None:
@@ -77,7 +82,7 @@ def error_page(request: Request, error: EmpError) -> Response:
 def monitor_router() -> APIRouter:
     """Give the monitor's routes; they are no part of the API and of its description."""
     router = APIRouter(route_class=PageRoute, include_in_schema=False, redirect_slashes=False)
-    for method, path, endpoint in PAGES:
+    for method, path, endpoint, access in PAGES:
         methods = ["GET", "HEAD"] if method == "GET" else [method]
-        router.add_api_route(path, endpoint, methods=methods, response_model=None)
+        router.add_api_route(path, endpoint, methods=methods, response_model=None, dependencies=guarded(access))
     return router

@@ -16,6 +16,8 @@ from starlette.responses import RedirectResponse
 
 from emp_core.errors import InvalidPayload, InvalidRequest, PayloadFault, RequestError
 from emp_core.ids import is_job_id
+from emp_server.access import TheCaller
+from emp_server.callers import Caller
 from emp_server.catalog import KnownType
 from emp_server.delivery import make_idempotency
 from emp_server.envelope import Options, parse_options, parse_payload
@@ -53,10 +55,10 @@ class Draft:
     note: str = ""
 
 
-async def show_run(parts: TheParts, job_type: str, asked: Annotated[RunQuery, Query()]) -> Response:
+async def show_run(parts: TheParts, caller: TheCaller, job_type: str, asked: Annotated[RunQuery, Query()]) -> Response:
     """Show the form of a type, empty or with the payload of another job."""
     known = await parts.catalog.known(job_type)
-    draft = await _like(parts, known, asked) if asked.like else _fresh(known, as_json=asked.as_json)
+    draft = await _like(parts, caller, known, asked) if asked.like else _fresh(known, as_json=asked.as_json)
     return await _form_page(parts, known, draft)
 
 
@@ -68,10 +70,10 @@ def _fresh(known: KnownType, *, as_json: bool) -> Draft:
     return Draft(None, {}, _pretty(msgspec.json.encode(examples[0])) if examples else "{}")
 
 
-async def _like(parts: Parts, known: KnownType, asked: RunQuery) -> Draft:
+async def _like(parts: Parts, caller: Caller, known: KnownType, asked: RunQuery) -> Draft:
     """Give the payload of a job as a draft; as JSON where the form has no room for all of it."""
     sheet = await parts.store.glances.sheet(known_form(asked.like), payload_bytes=LIKE_LIMIT, result_bytes=1)
-    if sheet is None or sheet.payload is None:
+    if sheet is None or sheet.payload is None or not caller.may_see(sheet.job):
         raise not_found(asked.like)
     if not sheet.payload.is_whole:
         raise InvalidRequest("this payload is too large to be changed here: fetch it, change it, and submit it anew")
@@ -93,7 +95,7 @@ def _pretty(text: bytes) -> str:
     return msgspec.json.format(text, indent=2).decode("utf-8", "replace")
 
 
-async def run(request: Request, parts: TheParts, job_type: str) -> Response:
+async def run(request: Request, parts: TheParts, caller: TheCaller, job_type: str) -> Response:
     """Submit what the form says, and go to the job; what is refused is shown in the form."""
     # In a form a byte of JSON may take three.
     form = await read_form(request, 3 * parts.settings.body_limit_bytes)
@@ -106,8 +108,9 @@ async def run(request: Request, parts: TheParts, job_type: str) -> Response:
         payload = await apart(parse_payload, payload)
         options = _options(form)
         key = f"{first(form, 'once')[:64]}-{hashlib.sha256(payload).hexdigest()}"
-        idempotency = make_idempotency(key, hashlib.sha256(job_type.encode() + b"\n" + payload).hexdigest())
-        submission = await checked_submission(parts, known, payload, options, idempotency)
+        digest = hashlib.sha256(job_type.encode() + b"\n" + payload).hexdigest()
+        idempotency = make_idempotency(key, caller.idempotency_scope, digest)
+        submission = await checked_submission(parts, caller, known, payload, options, idempotency)
     except InvalidPayload as error:
         return await _form_page(parts, known, draft, form, error.faults, status=error.status)
     except RequestError as error:

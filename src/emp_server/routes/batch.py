@@ -12,8 +12,10 @@ from fastapi import Request, Response
 from emp_core.errors import EmpError, RequestError
 from emp_core.jobs import Submission
 from emp_server import media
+from emp_server.access import TheCaller
 from emp_server.answers import submitted_answer
 from emp_server.body import JSON_BODY, LINES_BODY, media_type, read_body
+from emp_server.callers import Caller
 from emp_server.catalog import KnownType
 from emp_server.delivery import make_idempotency
 from emp_server.envelope import parse_batch_item, split_batch
@@ -25,7 +27,7 @@ from emp_server.turns import apart, in_turns
 _Checked = tuple[Submission, KnownType]
 
 
-async def submit_batch(request: Request, parts: TheParts) -> Response:
+async def submit_batch(request: Request, parts: TheParts, caller: TheCaller) -> Response:
     """Submit up to 1,000 jobs: a JSON array of submissions, or one per line.
 
     Each may bring an `idempotency_key`. The answer has one line per item, in order: the stored job, or the problem that
@@ -36,7 +38,7 @@ async def submit_batch(request: Request, parts: TheParts) -> Response:
     lines = media_type(headers, JSON_BODY | LINES_BODY) in LINES_BODY
     body = await read_body(headers, request.receive, parts.settings.batch_limit_bytes)
     items = split_batch(body, parts.settings.batch_limit_items, lines=lines)
-    checked = await in_turns(partial(_check, parts), items)
+    checked = await in_turns(partial(_check, parts, caller), items)
     answers = await _store(parts, checked)
     documents = [
         problem_document(answer, request.scope) if isinstance(answer, EmpError) else answer for answer in answers
@@ -45,14 +47,15 @@ async def submit_batch(request: Request, parts: TheParts) -> Response:
     return Response(text, media_type=media.JSON_LINES)
 
 
-async def _check(parts: Parts, item: bytes) -> _Checked | EmpError:
+async def _check(parts: Parts, caller: Caller, item: bytes) -> _Checked | EmpError:
     """Read one item and check it; its problem is a value here, since the others go on."""
     try:
         envelope = await apart(parse_batch_item, item)
         key = envelope.idempotency_key
-        idempotency = None if key is None else make_idempotency(key, hashlib.sha256(item).hexdigest())
+        digest = hashlib.sha256(item).hexdigest()
+        idempotency = None if key is None else make_idempotency(key, caller.idempotency_scope, digest)
         known = await parts.catalog.known(envelope.job_type)
-        return await checked_submission(parts, known, bytes(envelope.payload), envelope, idempotency), known
+        return await checked_submission(parts, caller, known, bytes(envelope.payload), envelope, idempotency), known
     except RequestError as error:
         return error
 

@@ -15,6 +15,7 @@ from emp_core.ids import is_job_id, is_job_type_name
 from emp_core.jobs import FINAL_STATES, TAG_LENGTH, JobState
 from emp_core.store import CancelAsk, CancelWord, JobFilter, ReviveWord
 from emp_server import media, strict_json
+from emp_server.access import TheCaller
 from emp_server.answers import details_json, entity_tag, job_answer
 from emp_server.body import JSON_BODY, media_type, read_body
 from emp_server.delivery import read_wait
@@ -24,7 +25,7 @@ from emp_server.parts import TheParts
 from emp_server.waiting import known_form, not_found, read_details, read_job, wait_for_end
 
 WHO = "http"
-"""Who cancelled, while nobody has to show an API key."""
+"""Who cancelled, where nobody has to show an API key."""
 
 STATES = (RUNNING, *(state.value for state in JobState))
 """The states that a list can be asked for."""
@@ -131,23 +132,23 @@ async def get_log(parts: TheParts, job_id: str, asked: Annotated[LogQuery, Query
     return Response(b"".join(line + b"\n" for line in lines), media_type=media.JSON_LINES)
 
 
-async def cancel_job(request: Request, parts: TheParts, job_id: str) -> Response:
+async def cancel_job(request: Request, parts: TheParts, caller: TheCaller, job_id: str) -> Response:
     """Call a job off: at once if nobody holds it (200), else its worker is asked to stop (202).
 
     The body may say why: `{"why": "..."}`. A job that is cancelled already stays so (200); one that has completed or
     failed is not changed (409).
     """
-    wish = await _wish(request, parts)
-    [word] = await parts.store.jobs.cancel([CancelAsk(known_form(job_id), WHO, wish.why)])
+    wish, who = await _wish(request, parts), caller.called(WHO)
+    [word] = await parts.store.jobs.cancel([CancelAsk(known_form(job_id), who, wish.why)])
     if word is CancelWord.NOT_FOUND:
         raise not_found(job_id)
     details = await read_details(parts.store, job_id)
     status = 200
     match word:
         case CancelWord.CANCELLED:
-            _log.info("job_cancelled", job_id=job_id, by=WHO)
+            _log.info("job_cancelled", job_id=job_id, by=who)
         case CancelWord.ASKED:
-            _log.info("job_asked_to_stop", job_id=job_id, by=WHO)
+            _log.info("job_asked_to_stop", job_id=job_id, by=who)
             status = 202
         case CancelWord.FINAL if details.job.state is not JobState.CANCELLED:
             raise StateConflict(f"the job has ended: it is {details.job.state}", state=details.job.state)
@@ -158,7 +159,7 @@ async def cancel_job(request: Request, parts: TheParts, job_id: str) -> Response
     return Response(details_json(details), status_code=status, media_type=media.JSON)
 
 
-async def revive_job(parts: TheParts, job_id: str) -> Response:
+async def revive_job(parts: TheParts, caller: TheCaller, job_id: str) -> Response:
     """Let a failed or cancelled job run again, from the start: a new round of attempts."""
     [word] = await parts.store.jobs.revive([known_form(job_id)])
     if word is ReviveWord.NOT_FOUND:
@@ -167,7 +168,7 @@ async def revive_job(parts: TheParts, job_id: str) -> Response:
     if word is ReviveWord.CONFLICT:
         state = details.job.state
         raise StateConflict(f"only a failed or cancelled job can be revived; this one is {state}", state=state)
-    _log.info("job_revived", job_id=job_id, by=WHO)
+    _log.info("job_revived", job_id=job_id, by=caller.called(WHO))
     return Response(details_json(details), media_type=media.JSON)
 
 

@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from urllib.parse import parse_qs
 
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Receive, Send
+from starlette.types import Scope as AsgiScope
 
+from emp_core.api_keys import Scope
 from emp_core.errors import EmpError, InvalidRequest
 from emp_server.body import JSON_BODY, media_type, read_body
+from emp_server.callers import caller_in
 from emp_server.delivery import Wait, read_idempotency, read_wait
 from emp_server.envelope import parse_envelope, parse_options, parse_payload
 from emp_server.parts import Parts
@@ -26,7 +29,7 @@ class SubmitJob:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Store a job and answer with it."""
         try:
             answer = await self._answer(scope, receive)
@@ -34,17 +37,19 @@ class SubmitJob:
             answer = problem_answer(error, scope)
         await answer(scope, receive, send)
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Response:
+    async def _answer(self, scope: AsgiScope, receive: Receive) -> Response:
         parts, headers, query = self._parts, dict(scope["headers"]), _query(scope)
+        caller = caller_in(scope)
+        caller.needs(Scope.SUBMIT)
         media_type(headers, JSON_BODY)
         wait = _take_wait(parts, headers, query)
         if query:
             raise InvalidRequest(f"the query: unknown parameter {shortened(next(iter(query)))!r}")
         body = await read_body(headers, receive, parts.settings.body_limit_bytes)
         envelope = await apart(parse_envelope, body)
-        idempotency = read_idempotency(headers, hashlib.sha256(body).hexdigest())
+        idempotency = read_idempotency(headers, caller.idempotency_scope, hashlib.sha256(body).hexdigest())
         known = await parts.catalog.known(envelope.job_type)
-        submission = await checked_submission(parts, known, bytes(envelope.payload), envelope, idempotency)
+        submission = await checked_submission(parts, caller, known, bytes(envelope.payload), envelope, idempotency)
         return await submit_one(parts, submission, known, wait, receive)
 
 
@@ -54,7 +59,7 @@ class SubmitTypedJob:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Store a job and answer with it."""
         try:
             answer = await self._answer(scope, receive)
@@ -62,20 +67,22 @@ class SubmitTypedJob:
             answer = problem_answer(error, scope)
         await answer(scope, receive, send)
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Response:
+    async def _answer(self, scope: AsgiScope, receive: Receive) -> Response:
         parts, headers, query = self._parts, dict(scope["headers"]), _query(scope)
+        caller = caller_in(scope)
+        caller.needs(Scope.SUBMIT)
         media_type(headers, JSON_BODY)
         wait = _take_wait(parts, headers, query)
         known = await parts.catalog.known(scope["path_params"]["job_type"])
         options = parse_options({name: _single(name, values) for name, values in query.items()})
         body = await read_body(headers, receive, parts.settings.payload_limit_bytes)
         payload = await apart(parse_payload, body)
-        idempotency = read_idempotency(headers, _digest(known.newest.job_type, query, body))
-        submission = await checked_submission(parts, known, payload, options, idempotency)
+        idempotency = read_idempotency(headers, caller.idempotency_scope, _digest(known.newest.job_type, query, body))
+        submission = await checked_submission(parts, caller, known, payload, options, idempotency)
         return await submit_one(parts, submission, known, wait, receive)
 
 
-def _query(scope: Scope) -> dict[str, list[str]]:
+def _query(scope: AsgiScope) -> dict[str, list[str]]:
     text = scope["query_string"]
     if not text:
         return {}

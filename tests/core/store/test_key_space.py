@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
+from emp_core.api_keys import Scope, new_key
 from emp_core.jobs import FINAL_STATES, Announcement
 from emp_core.store.keys import OWNERS, namespace_tag
 
@@ -13,8 +16,8 @@ from .soak import Soak, random_steps
 
 pytestmark = pytest.mark.anyio
 
-FOR_EVER = {"counts", "sweep", "epoch", "seq", "lost", "types"}
-SHORT_LIVED = {"wake", "bell", "minute", "idem"}
+FOR_EVER = {"counts", "sweep", "epoch", "seq", "lost", "types", "keys"}
+SHORT_LIVED = {"wake", "bell", "minute", "idem", "session"}
 OF_A_JOB = {"payload", "result", "error", "attempts", "log"}
 
 
@@ -23,6 +26,9 @@ async def soaked(engine: Engine) -> Soak:
     """Give an engine on which anything has happened, several times."""
     soak = Soak(engine)
     await engine.store.types.announce([Announcement("test.a", "ab", "dist", "1")])
+    key, _ = new_key("tester", [Scope.SUBMIT])
+    await engine.store.api_keys.add(key)
+    await engine.store.api_keys.open_session(key.key_id, timedelta(hours=12))
     await soak.run(random_steps(7, 300))
     return soak
 

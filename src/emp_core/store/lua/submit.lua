@@ -1,7 +1,7 @@
 -- submit: store new jobs and wake a worker for those that are due.
 -- KEYS  tag
 -- ARGV  waiting_limit
--- ITEM  id job_type payload priority run_at delay expires_in timeout progress_timeout max_attempts backoff retention tags digest idem_key idem_digest
+-- ITEM  id job_type payload priority run_at delay expires_in timeout progress_timeout max_attempts backoff retention tags digest idem_key idem_digest owner
 -- REPLY four words per item: OK, REPEAT, EXISTS, KEY_REUSED or FULL; the job's id, its state and its time of submission
 -- FLAGS
 -- Times in milliseconds, empty where not given; run_at in Unix time, the others counted from now. Repeating a call whose
@@ -35,7 +35,7 @@ end
 local sequence = call('INCRBY', T .. ':seq', ITEMS) - ITEMS
 for i = 1, ITEMS do
   local id, job_type, payload, priority, run_at, delay, expires_in, timeout, progress_timeout, max_attempts, backoff,
-    retention, tags, digest, idem_key, idem_digest = item(i)
+    retention, tags, digest, idem_key, idem_digest, owner = item(i)
   local word, first = first_of(idem_key, idem_digest)
   local stored = not word and load(id)
   if word then
@@ -61,6 +61,7 @@ for i = 1, ITEMS do
     keep('retention', retention)
     keep('tags', tags)
     keep('digest', digest)
+    keep('owner', owner)
     if expires_in ~= '' then
       local expires_at = int(math.max(due, NOW) + tonumber(expires_in))
       keep('expires_at', expires_at)
