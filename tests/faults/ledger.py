@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from emp_core.store.records import BEGINS_WITH
+
 _TEXTS = frozenset({"payload", "result", "error"})
 
 
@@ -97,7 +99,9 @@ def _commands(text: bytes) -> Iterator[list[bytes]]:
 
 def _changes(transaction: int, name: bytes, words: list[str], tag: str) -> Iterator[Change]:
     if name == b"HSET" and words[0].startswith(f"{tag}:job:"):
-        yield Wrote(transaction, words[0].removeprefix(f"{tag}:job:"), dict(zip(words[1::2], words[2::2], strict=True)))
+        fields = dict(zip(words[1::2], words[2::2], strict=True))
+        begun = BEGINS_WITH if "created_at" in fields else {}  # submit alone writes it
+        yield Wrote(transaction, words[0].removeprefix(f"{tag}:job:"), begun | fields)
     elif name == b"SET" and words[0].startswith(f"{tag}:"):
         kind, _, job_id = words[0].removeprefix(f"{tag}:").partition(":")
         if kind in _TEXTS:

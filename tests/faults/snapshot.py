@@ -11,6 +11,7 @@ import redis
 
 from emp_core.store import PARTITION
 from emp_core.store.keys import Keys
+from emp_core.store.records import BEGINS_WITH
 from faults.ledger import Change, read_ledger
 
 INDEXES: Final = ("pending:", "scheduled", "expiring", "retained", "running", "finished:", "tag:", "held:", "asked:")
@@ -56,7 +57,7 @@ def take_snapshot(url: str, namespace: str, data_dir: Path) -> Snapshot:
         seconds, micros = client.time()
         broken = tuple(client.lrange(f"{tag}:broken", 0, -1))
     return Snapshot(
-        jobs={id_: _texts(fields) for id_, fields in _under("job:", hashes)},
+        jobs={id_: BEGINS_WITH | _texts(fields) for id_, fields in _under("job:", hashes)},
         payloads=dict(_under("payload:", strings)),
         results=dict(_under("result:", strings)),
         indexes={

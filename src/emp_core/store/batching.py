@@ -13,8 +13,9 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
+import hiredis
 from redis.asyncio import Redis
-from redis.asyncio.client import Pipeline as RedisPipeline
+from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -46,14 +47,13 @@ def weight(command: Sequence[Arg]) -> int:
     return sum(len(part) if isinstance(part, str | bytes) else 8 for part in command)
 
 
-def encoded(command: Iterable[Arg]) -> list[Arg]:
-    """Give a command's or an item's text as bytes.
+def packed(command: Sequence[Arg]) -> bytes:
+    """Write a command as it is sent.
 
     Raises:
-        UnicodeEncodeError: a text has no UTF-8 form (a lone surrogate). Raised here, it concerns its caller alone; in
-            the shared round trip it would take everybody's.
+        UnicodeEncodeError: a text has no UTF-8 form (a lone surrogate).
     """
-    return [part.encode() if isinstance(part, str) else part for part in command]
+    return hiredis.pack_command(tuple(command))  # type: ignore[arg-type, no-any-return]  # its stub knows tuples of one only
 
 
 def split(items: Sequence[T], weigh: Callable[[T], int]) -> Iterator[Sequence[T]]:
@@ -71,10 +71,12 @@ def split(items: Sequence[T], weigh: Callable[[T], int]) -> Iterator[Sequence[T]
 
 @dataclass(slots=True)
 class _Call:
-    """A command that waits for its round trip, since when (the event loop's seconds), and who waits for its reply."""
+    """A command that waits for its round trip, since when (the event loop's seconds), and who waits for its reply.
 
-    command: Sequence[Arg]
-    size: int
+    `packed` is the command as it is sent.
+    """
+
+    packed: bytes
     since: float
     future: asyncio.Future[Any]
 
@@ -100,15 +102,20 @@ class Pipeline:
         self._sender: asyncio.Task[None] | None = None
 
     def send(self, command: Sequence[Arg]) -> asyncio.Future[Any]:
-        """Put a command into the next round trip; the future has its reply or an error of our tree."""
-        command = encoded(command)
+        """Put a command into the next round trip; the future has its reply or an error of our tree.
+
+        Raises:
+            UnicodeEncodeError: a text has no UTF-8 form (a lone surrogate). Raised here, it concerns its caller alone;
+                in the shared round trip it would take everybody's.
+        """
+        written = packed(command)
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
-        size = weight(command)
+        size = len(written)
         if self._waiting and (len(self._waiting) >= WAITING_CALLS or self._bytes + size > WAITING_BYTES):
             future.set_exception(StoreUnavailable("too many calls wait for the store; this one was not sent"))
             return future
-        self._waiting.append(_Call(command, size, loop.time(), future))
+        self._waiting.append(_Call(written, loop.time(), future))
         self._bytes += size
         if self._sender is None or self._sender.done():
             self._sender = asyncio.create_task(self._send_waiting())
@@ -129,9 +136,9 @@ class Pipeline:
             "the store is too slow for what is asked of it; this call was not sent",
         )
         self._waiting = [call for call in self._waiting if not call.future.done()]
-        run = next(split(self._waiting, lambda call: call.size), ())
+        run = next(split(self._waiting, lambda call: len(call.packed)), ())
         del self._waiting[: len(run)]
-        self._bytes = sum(call.size for call in self._waiting)
+        self._bytes = sum(len(call.packed) for call in self._waiting)
         return run
 
     @staticmethod
@@ -145,7 +152,7 @@ class Pipeline:
         answered = True
         try:
             async with asyncio.timeout(LONGEST_TRIP):
-                replies = await self._execute([call.command for call in run])
+                replies = await self._execute(run)
         except (RedisError, OSError, TimeoutError) as error:
             answered = not isinstance(error, RedisTimeoutError | TimeoutError)
             replies = [error] * len(run)
@@ -158,54 +165,50 @@ class Pipeline:
                 call.future.set_result(reply)
         return answered
 
-    async def _execute(self, commands: Sequence[Sequence[Arg]]) -> list[Any]:
-        replies = await self._repeated(commands)
+    async def _execute(self, calls: Sequence[_Call]) -> list[Any]:
+        replies = await self._repeated(calls)
         for _ in range(SCRIPT_LOADS):
             missing = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
             if not missing:
                 break
             await self._load_scripts()
-            for at, reply in zip(missing, await self._pipeline([commands[at] for at in missing]), strict=True):
+            for at, reply in zip(missing, await self._exchange([calls[at] for at in missing]), strict=True):
                 replies[at] = reply
         return replies
 
-    async def _repeated(self, commands: Sequence[Sequence[Arg]]) -> list[Any]:
+    async def _repeated(self, calls: Sequence[_Call]) -> list[Any]:
         """Send commands, and once more if the connection is lost: it may be one from before the store's restart."""
         try:
-            return await self._pipeline(commands)
+            return await self._exchange(calls)
         except RedisTimeoutError:
             raise
         except RedisConnectionError as error:
             # Explained at once: what is raised while it is handled would change what redis-py says of its reason.
             lost = explain(error)
         try:
-            return await self._pipeline(commands)
+            return await self._exchange(calls)
         except (RedisError, OSError, TimeoutError) as again:
             # That nobody listens any more says nothing of the first try, which may have run.
             if isinstance(lost, StoreError) and lost.may_have_run and not was_sent(again):
-                return [lost] * len(commands)
+                return [lost] * len(calls)
             raise
 
-    async def _pipeline(self, commands: Sequence[Sequence[Arg]]) -> list[Any]:
-        pipeline = self._client.pipeline(transaction=False)
-        for command in commands:
-            pipeline.execute_command(*command)
+    async def _exchange(self, calls: Sequence[_Call]) -> list[Any]:
+        written = [call.packed for call in calls]
         if not self._replicated:
-            return await _sent(pipeline)
+            return await exchange(self._client, written)
         # WAIT is about the writes of its own connection, so it rides along. It covers a submission that repeats another
         # as well: submit always writes, and a replica that has this write has all before it.
-        pipeline.execute_command("WAIT", 1, round(CONFIRM_WITHIN * 1000))
-        *replies, replicas = await _sent(pipeline)
+        written.append(packed(("WAIT", 1, round(CONFIRM_WITHIN * 1000))))
+        *replies, replicas = await exchange(self._client, written)
         if isinstance(replicas, int) and replicas >= 1:
             return replies
         unsure = StoreUnavailable("it is stored, but no replica has confirmed it in time", may_have_run=True)
         return [reply if isinstance(reply, Exception) else unsure for reply in replies]
 
     async def _load_scripts(self) -> None:
-        pipeline = self._client.pipeline(transaction=False)
-        for script in self._scripts:
-            pipeline.execute_command("SCRIPT LOAD", script.text)
-        for reply in await _sent(pipeline):
+        loads = [packed(("SCRIPT", "LOAD", script.text)) for script in self._scripts]
+        for reply in await exchange(self._client, loads):
             if isinstance(reply, ResponseError):
                 raise reply
 
@@ -215,10 +218,38 @@ class Pipeline:
             await asyncio.wait([self._sender])
 
 
-async def _sent(pipeline: RedisPipeline) -> list[Any]:
-    """Send what a pipeline of redis-py holds; errors of single commands stand among the replies."""
+async def exchange(client: Redis, commands: Sequence[bytes]) -> list[Any]:
+    """Send packed commands in one go and give their replies as they come; errors of single commands stand among them.
+
+    redis-py's own pipeline packs in Python, argument by argument, which costs more than all else that a submission does
+    here, and measures itself for nobody.
+    """
+    pool = client.connection_pool
     with closed_transport_is_lost_connection():
-        return list(await pipeline.execute(raise_on_error=False))
+        connection = await pool.get_connection()  # type: ignore[no-untyped-call]  # redis-py has no types for it
+        try:
+            # Sending and reading close a connection that they leave in the middle of something.
+            await connection.send_packed_command(commands)
+            return [await _reply(connection) for _ in commands]
+        finally:
+            # Shielded: a cancelled release would leave the pool without the connection.
+            await asyncio.shield(pool.release(connection))
+
+
+async def _reply(connection: AbstractConnection) -> Any:
+    try:
+        return await connection.read_response()
+    except ResponseError as error:
+        return error
+
+
+@dataclass(slots=True)
+class _Handed(Generic[T, R]):
+    """What one caller handed in: its items, their size, and the future of their replies."""
+
+    items: Sequence[T]
+    size: int
+    future: asyncio.Future[Sequence[R]]
 
 
 class Gatherer(Generic[T, R]):
@@ -227,50 +258,51 @@ class Gatherer(Generic[T, R]):
     def __init__(self, call: Callable[[Sequence[T]], Awaitable[Sequence[R]]], weigh: Callable[[T], int]) -> None:
         self._call = call
         self._weigh = weigh
-        self._waiting: list[tuple[T, asyncio.Future[R]]] = []
+        self._waiting: list[_Handed[T, R]] = []
+        self._count = 0
         self._bytes = 0
         self._runner: asyncio.Task[None] | None = None
 
-    async def add(self, items: Sequence[T]) -> list[R]:
+    async def add(self, items: Sequence[T]) -> Sequence[R]:
         """Hand items in and wait for their replies, in order.
 
         Raises:
             StoreUnavailable: what waits already is too much, or the store failed the call before.
         """
-        loop = asyncio.get_running_loop()
         size = sum(map(self._weigh, items))
-        if self._waiting and (len(self._waiting) >= WAITING_CALLS or self._bytes + size > WAITING_BYTES):
+        if self._waiting and (self._count >= WAITING_CALLS or self._bytes + size > WAITING_BYTES):
             raise StoreUnavailable("too many submissions wait for the store; this one was not sent")
-        futures = [loop.create_future() for _ in items]
-        self._waiting.extend(zip(items, futures, strict=True))
+        future: asyncio.Future[Sequence[R]] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Handed(items, size, future))
+        self._count += len(items)
         self._bytes += size
         if self._runner is None or self._runner.done():
             self._runner = asyncio.create_task(self._run())
-        return list(await asyncio.gather(*futures))
+        return await future
 
     async def _run(self) -> None:
         while waiting := self._take():
-            outcomes: Sequence[R | BaseException]
             try:
-                outcomes = await self._call([item for item, _ in waiting])
+                replies = await self._call([item for handed in waiting for item in handed.items])
             except Exception as error:  # noqa: BLE001 - every caller gets it, none is left waiting
-                outcomes = [error] * len(waiting)
+                _fail(waiting, error)
                 if isinstance(error, StoreUnavailable):
                     # They would only stand in line to hear the same.
-                    self._refuse(StoreUnavailable(f"{error.detail}; this one was not sent"))
-            for (_, future), outcome in zip(waiting, outcomes, strict=True):
-                if future.done():
-                    continue
-                if isinstance(outcome, BaseException):
-                    future.set_exception(outcome)
-                else:
-                    future.set_result(outcome)
+                    _fail(self._take(), StoreUnavailable(f"{error.detail}; this one was not sent"))
+                continue
+            at = 0
+            for handed in waiting:
+                if not handed.future.done():
+                    handed.future.set_result(replies[at : at + len(handed.items)])
+                at += len(handed.items)
 
-    def _take(self) -> list[tuple[T, asyncio.Future[R]]]:
-        """Take what waits, without those whose callers have gone."""
-        waiting, self._waiting, self._bytes = self._waiting, [], 0
-        return [(item, future) for item, future in waiting if not future.done()]
+    def _take(self) -> list[_Handed[T, R]]:
+        """Take what waits, without what was handed in by callers that have gone."""
+        waiting, self._waiting, self._count, self._bytes = self._waiting, [], 0, 0
+        return [handed for handed in waiting if not handed.future.done()]
 
-    def _refuse(self, error: StoreUnavailable) -> None:
-        for _, future in self._take():
-            future.set_exception(error)
+
+def _fail(waiting: Iterable[_Handed[T, R]], error: Exception) -> None:
+    for handed in waiting:
+        if not handed.future.done():
+            handed.future.set_exception(error)

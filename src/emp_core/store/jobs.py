@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -16,8 +15,6 @@ from emp_core.jobs import (
     Completed,
     Failed,
     Handle,
-    Idempotency,
-    JobState,
     Outcome,
     Released,
     Report,
@@ -25,9 +22,9 @@ from emp_core.jobs import (
     Started,
     Submission,
 )
-from emp_core.store.batching import BYTES_PER_CALL, ITEMS_PER_CALL, Gatherer, Pipeline, encoded, split, weight
+from emp_core.store.batching import BYTES_PER_CALL, ITEMS_PER_CALL, Gatherer, Pipeline, split, weight
 from emp_core.store.keys import Keys
-from emp_core.store.records import CLAIMED_FIELDS, milliseconds, moment, read_claimed, unix_milliseconds, write_backoff
+from emp_core.store.records import CLAIMED_FIELDS, milliseconds, read_claimed
 from emp_core.store.replies import (
     CancelAsk,
     CancelWord,
@@ -38,9 +35,9 @@ from emp_core.store.replies import (
     Reply,
     ReviveWord,
     Submitted,
-    SubmitWord,
 )
 from emp_core.store.scripts import Arg, Scripts
+from emp_core.store.submissions import SubmissionItem, read_submitted, submission_item, submission_weight
 
 WAITING_LIMIT = 1_000_000
 LOG_LINES_KEPT = 10_000
@@ -60,18 +57,28 @@ class JobStore:
         self._submitting = submitting or pipeline
         self._scripts = scripts
         self._keys = keys
-        self._submissions = Gatherer(self._submit, weight)
+        self._submissions = Gatherer(self._submit, submission_weight)
 
     async def _call(self, verb: str, items: Sequence[Sequence[Arg]] = (), **arguments: Arg) -> list[Any]:
         """Run a verb's script over all items, in as many calls as their number and size ask for; replies end to end."""
-        runs = split(items, weight) if items else [()]
+        replies = await self._send_all(verb, list(split(items, weight)) if items else [()], arguments)
+        return [word for reply in replies for word in (reply if isinstance(reply, list) else [reply])]
+
+    async def _send_all(
+        self, verb: str, runs: Sequence[Sequence[Sequence[Arg]]], arguments: Mapping[str, Arg]
+    ) -> Sequence[Any]:
+        """Run a verb's script once for each run of items; a reply for each.
+
+        Raises:
+            StoreError: one of the calls failed; the others may have run.
+        """
         # Futures and not coroutines: gather() would start those a turn of the loop later, for another round trip.
         sent = [self._send(verb, run, arguments) for run in runs]
         replies = await asyncio.gather(*sent, return_exceptions=True)
         failed = [reply for reply in replies if isinstance(reply, BaseException)]
         if failed:
             raise _error_of_all(failed, partly=len(failed) < len(replies))
-        return [word for reply in replies for word in (reply if isinstance(reply, list) else [reply])]
+        return replies
 
     def _send(self, verb: str, items: Sequence[Sequence[Arg]], arguments: Mapping[str, Arg]) -> asyncio.Future[Any]:
         pipeline = self._submitting if verb == "submit" else self._pipeline
@@ -82,16 +89,18 @@ class JobStore:
 
     # What clients ask for.
 
-    async def submit(self, submissions: Sequence[Submission]) -> list[Submitted]:
+    async def submit(self, submissions: Sequence[Submission]) -> Sequence[Submitted]:
         """Store new jobs and wake workers. Calls made in the same event-loop tick share a round trip."""
-        # Made before they are gathered, so that what cannot be written fails its own caller.
-        return await self._submissions.add([encoded(_submission_item(submission)) for submission in submissions])
+        # Written before they are gathered, so that what has no UTF-8 form fails its own caller.
+        return await self._submissions.add([submission_item(submission) for submission in submissions])
 
-    async def _submit(self, items: Sequence[Sequence[Arg]]) -> list[Submitted]:
-        words = await self._words("submit", items, waiting_limit=WAITING_LIMIT)
+    async def _submit(self, items: Sequence[SubmissionItem]) -> Sequence[Submitted]:
+        runs = list(split(items, submission_weight))
+        replies = await self._send_all("submit", runs, {"waiting_limit": WAITING_LIMIT})
         return [
-            Submitted(SubmitWord(word), JobId(job_id), JobState(state) if state else None, moment(created_at))
-            for word, job_id, state, created_at in zip(*[iter(words)] * 4, strict=True)
+            submitted
+            for run, (at, *answers) in zip(runs, replies, strict=True)
+            for submitted in read_submitted(run, at, answers)
         ]
 
     async def cancel(self, asks: Sequence[CancelAsk]) -> list[CancelWord]:
@@ -244,36 +253,6 @@ def _error_of_all(failed: Sequence[BaseException], *, partly: bool) -> BaseExcep
     return error
 
 
-def _submission_item(job: Submission) -> tuple[Arg, ...]:
-    """Give a submission's fields in the order of submit.lua's header."""
-    idempotency = job.idempotency
-    return (
-        job.job_id,
-        job.job_type,
-        job.payload,
-        job.priority,
-        unix_milliseconds(job.run_at),
-        milliseconds(job.delay),
-        milliseconds(job.expires_in),
-        milliseconds(job.timeout),
-        milliseconds(job.progress_timeout),
-        job.max_attempts,
-        write_backoff(job.backoff),
-        milliseconds(job.retention),
-        "\n".join(job.tags),
-        job.schema_digest,
-        _idempotency_key(idempotency) if idempotency else "",
-        idempotency.digest if idempotency else "",
-        job.owner,
-    )
-
-
 def _claim_item(job_type: str, room: int, pool: Pool | None, version: str) -> tuple[Arg, ...]:
     pool = pool or Pool(f"type {job_type}", room)
     return (job_type, room, pool.name, pool.room, version)
-
-
-def _idempotency_key(idempotency: Idempotency) -> str:
-    """Name the key of a submission's idempotency; the client's own key is digested, since it may hold anything."""
-    digest = hashlib.blake2s(idempotency.key.encode(), digest_size=16).hexdigest()
-    return f"{idempotency.scope}:{digest}"

@@ -187,7 +187,7 @@ async def test_large_payloads_are_given_within_the_bytes_of_a_call(engine: Engin
         ("HSET", "job", "state", "completed"),
         ("HDEL", "job", "seq"),
         ("HSET", "job", "type", "test.other"),
-        ("HDEL", "job", "max_attempts"),
+        ("HDEL", "job", "created_at"),
         ("HSET", "job", "created_at", "yesterday"),
         ("HSET", "job", "expires_at", "soon"),
         ("DEL", "payload"),

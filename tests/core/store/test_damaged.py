@@ -21,7 +21,7 @@ DAMAGES = (
     ("SET", "not a hash"),
     ("HSET", "state", "strange"),
     ("HDEL", "seq"),
-    ("HDEL", "max_attempts"),
+    ("HDEL", "created_at"),
     ("HSET", "priority", "high"),
     ("HSET", "started_at", "now"),
 )

@@ -173,3 +173,37 @@ def test_a_time_is_rounded_up_to_the_millisecond() -> None:
     at = datetime(2026, 1, 1, 0, 0, 0, 500_001, tzinfo=UTC)
 
     assert unix_milliseconds(at) == str(1_767_225_600_501)
+
+
+async def test_what_every_job_begins_with_is_not_in_its_record(engine: Engine) -> None:
+    """A waiting job costs as little memory as it can; whoever reads the record fills it in."""
+    job_id = await engine.submit()
+    other = await engine.submit(priority=3, max_attempts=1, delay=timedelta(minutes=1))
+
+    record = await engine.value(engine.keys("job", job_id))
+    unlike = await engine.value(engine.keys("job", other))
+    job = await engine.job(job_id)
+
+    assert set(record) == {b"type", b"seq", b"created_at"}
+    assert unlike.keys() - record.keys() == {b"priority", b"max_attempts", b"state", b"run_at"}
+    assert (job.state, job.priority, job.attempt, job.max_attempts) == (JobState.PENDING, 0, 0, 3)
+
+
+async def test_an_id_that_comes_twice_in_a_call_is_stored_once(engine: Engine) -> None:
+    """The same again is answered OK, another payload EXISTS."""
+    job = Submission(new_job_id(), TYPE, b"1")
+
+    answers = await engine.store.jobs.submit([job, job, replace(job, payload=b"2")])
+
+    assert [answer.word for answer in answers] == [SubmitWord.OK, SubmitWord.OK, SubmitWord.EXISTS]
+    assert (await engine.counts())["pending"] == 1
+
+
+async def test_a_key_that_is_no_job_is_in_nobodys_way(engine: Engine) -> None:
+    """An id under which something else lies is answered EXISTS; whoever shares the call is stored."""
+    taken, free = Submission(new_job_id(), TYPE, b"1"), Submission(new_job_id(), TYPE, b"1")
+    await engine.client.set(engine.keys("job", taken.job_id), "no job")
+
+    answers = await engine.store.jobs.submit([taken, free])
+
+    assert [answer.word for answer in answers] == [SubmitWord.EXISTS, SubmitWord.OK]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from emp_core.jobs import FINAL_STATES, RUNNING_STATES, JobState
+from emp_core.jobs import FINAL_STATES, RUNNING_STATES, Job, JobState
 from emp_core.store.records import read_job
 
 Fields = Mapping[bytes, bytes]
@@ -44,7 +44,7 @@ def standing(job_id: str, fields: Fields) -> Standing | None:
     if job is None:
         return None
     try:
-        places = _places(job.state, {name.decode(): value.decode() for name, value in fields.items()})
+        places = _places(job, {name.decode(): value.decode() for name, value in fields.items()})
     except (KeyError, ValueError):
         return None
     worker = str(job.worker_id) if job.worker_id and job.state in RUNNING_STATES else None
@@ -52,12 +52,13 @@ def standing(job_id: str, fields: Fields) -> Standing | None:
     return Standing(places, is_final, "" if is_final else f"{job.state}:{job.job_type}", worker)
 
 
-def _places(state: JobState, fields: Mapping[str, str]) -> Mapping[str, int | None]:
+def _places(job: Job, fields: Mapping[str, str]) -> Mapping[str, int | None]:
+    state = job.state
     places: dict[str, int | None] = {}
     for tag in filter(None, fields.get("tags", "").split("\n")):
         places[f"tag:{tag}"] = int(fields["created_at"])
     if state is JobState.PENDING:
-        places[f"pending:{fields['type']}"] = (1000 - int(fields["priority"])) * _SEQUENCE_ROOM + int(fields["seq"])
+        places[f"pending:{fields['type']}"] = (1000 - job.priority) * _SEQUENCE_ROOM + int(fields["seq"])
     elif state is JobState.SCHEDULED:
         places["scheduled"] = int(fields["run_at"])
     elif state in RUNNING_STATES:

@@ -53,9 +53,9 @@ local function count(name, job_type, n)
   counts[field] = (counts[field] or 0) + n
 end
 -- What happened in this minute, for throughput and durations.
-local function tally(name, job_type)
+local function tally(name, job_type, n)
   local field = name .. ':' .. job_type
-  tallies[field] = (tallies[field] or 0) + 1
+  tallies[field] = (tallies[field] or 0) + (n or 1)
 end
 -- Durations are counted in buckets of powers of two: bucket b holds those below 2^b milliseconds.
 local function tally_duration(name, job_type, milliseconds)
@@ -116,8 +116,9 @@ local function commit(worker)
   if #workers > 0 then call('PUBLISH', T .. ':feed:workers', table.concat(workers, '\n')) end
 end
 
--- What the scripts reckon with: whole numbers, of which a job must have the first ones.
-local REQUIRED = {'state', 'type', 'priority', 'seq', 'attempt', 'max_attempts', 'created_at'}
+-- What the scripts reckon with: whole numbers, and what a job must have. What it begins with has no field until it changes.
+local REQUIRED = {'type', 'seq', 'created_at'}
+local BEGINS_WITH = {state = 'pending', priority = '0', attempt = '0', max_attempts = '3'}
 local WHOLE = {}
 for name in string.gmatch('priority seq attempt max_attempts created_at claimed_at started_at finished_at expires_at '
   .. 'run_at cancel_at losses releases refusals round', '%S+') do WHOLE[name] = true end
@@ -134,6 +135,7 @@ local function load(id)
   for _, name in ipairs(REQUIRED) do
     if not job[name] then return nil, name .. ' is missing' end
   end
+  for name, value in pairs(BEGINS_WITH) do job[name] = job[name] or value end
   if job.token and not string.find(job.token, '^%d+%-') then return nil, 'token has no serial' end
   if not job.worker and (job.state == 'claimed' or job.state == 'in_progress') then return nil, 'nobody holds it' end
   return job

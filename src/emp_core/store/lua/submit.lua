@@ -1,11 +1,14 @@
 -- submit: store new jobs and wake a worker for those that are due.
 -- KEYS  tag
 -- ARGV  waiting_limit
--- ITEM  id job_type payload priority run_at delay expires_in timeout progress_timeout max_attempts backoff retention tags digest idem_key idem_digest owner
--- REPLY four words per item: OK, REPEAT, EXISTS, KEY_REUSED or FULL; the job's id, its state and its time of submission
+-- ITEM  id payload how idem_key idem_digest
+-- REPLY the time of submission, then one answer per item: the state of a job that is stored now; or, where it is not, four
+-- REPLY words: OK, REPEAT, EXISTS, KEY_REUSED or FULL; the job's id, its state and its time of submission
 -- FLAGS
--- Times in milliseconds, empty where not given; run_at in Unix time, the others counted from now. Repeating a call whose
--- answer was lost is safe: the id and the same payload are answered OK again.
+-- `how` is everything else about the job, the same for many: thirteen fields with \31 between them (see parse). Times are in
+-- milliseconds, empty where not given; run_at in Unix time, the others counted from now. Repeating a call whose answer was
+-- lost is safe: the id and the same payload are answered OK again.
+-- A job's hash has no fields for what every job begins with: pending, priority 0, attempt 0, 3 attempts at most.
 local limit = tonumber(waiting_limit)
 local waiting = {}
 local function line_of(job_type)
@@ -16,6 +19,37 @@ local function line_of(job_type)
   return waiting[job_type]
 end
 
+local HOW = '^' .. string.rep('([^\31]*)\31', 12) .. '(.*)$'
+local function parse(how)
+  local job_type, priority, run_at, delay, expires_in, timeout, progress_timeout, max_attempts, backoff, retention, digest,
+    owner, tags = string.match(how, HOW)
+  local due = tonumber(run_at) or (delay ~= '' and NOW + tonumber(delay)) or NOW
+  local kind = {type = job_type, priority = priority, due = due, tags = {}, line = T .. ':pending:' .. job_type}
+  kind.state = due > NOW and 'scheduled' or 'pending'
+  kind.base = (1000 - priority) * SEQUENCE_ROOM
+  if expires_in ~= '' then kind.expires_at = int(math.max(due, NOW) + tonumber(expires_in)) end
+  -- The fourth is the sequence, which is each job's own.
+  local fields = {'type', job_type, 'seq', '', 'created_at', int(NOW)}
+  local function keep(name, value, default)
+    if value and value ~= default then fields[#fields + 1] = name; fields[#fields + 1] = value end
+  end
+  keep('state', kind.state, 'pending')
+  keep('priority', priority, '0')
+  keep('max_attempts', max_attempts, '3')
+  keep('timeout', timeout, '')
+  keep('progress_timeout', progress_timeout, '')
+  keep('backoff', backoff, '')
+  keep('retention', retention, '')
+  keep('tags', tags, '')
+  keep('digest', digest, '')
+  keep('owner', owner, '')
+  keep('expires_at', kind.expires_at)
+  kind.fields = fields
+  for tag in string.gmatch(tags, '[^\n]+') do kind.tags[#kind.tags + 1] = T .. ':tag:' .. tag end
+  return kind
+end
+local kinds = {}
+
 local function first_of(idem_key, idem_digest)
   if idem_key == '' then return nil end
   local first, digest = string.match(text_of('idem', idem_key) or '', '^(%S+) (%S+)$')
@@ -24,66 +58,58 @@ local function first_of(idem_key, idem_digest)
   return 'REPEAT', first
 end
 
-local reply = {}
-local function answer(word, id, state, created_at)
-  reply[#reply + 1] = word
-  reply[#reply + 1] = id
-  reply[#reply + 1] = state or ''
-  reply[#reply + 1] = created_at or ''
+-- Nearly always no id is known: one question settles that for all.
+local keys, ids = {}, {}
+for i = 1, ITEMS do
+  local id = item(i)
+  keys[i] = T .. ':job:' .. id
+  if ids[id] then ids.twice = true end
+  ids[id] = true
 end
+local all_new = not ids.twice and call('EXISTS', unpack(keys)) == 0
 
+local reply = {int(NOW)}
 local sequence = call('INCRBY', T .. ':seq', ITEMS) - ITEMS
 for i = 1, ITEMS do
-  local id, job_type, payload, priority, run_at, delay, expires_in, timeout, progress_timeout, max_attempts, backoff,
-    retention, tags, digest, idem_key, idem_digest, owner = item(i)
+  local id, payload, how, idem_key, idem_digest = item(i)
+  local kind = kinds[how]
+  if not kind then kind = parse(how); kinds[how] = kind end
   local word, first = first_of(idem_key, idem_digest)
-  local stored = not word and load(id)
   if word then
     local known = load(first) or {}
-    answer(word, first, known.state, known.created_at)
-  elseif stored then
-    local same = stored.type == job_type and text_of('payload', id) == payload
-    answer(same and 'OK' or 'EXISTS', id, stored.state, stored.created_at)
-  elseif line_of(job_type) >= limit then
-    answer('FULL', id)
+    reply[i + 1] = {word, first, known.state or '', known.created_at or ''}
+  elseif not all_new and call('EXISTS', keys[i]) == 1 then
+    local stored = load(id) or {}
+    local same = stored.type == kind.type and text_of('payload', id) == payload
+    reply[i + 1] = {same and 'OK' or 'EXISTS', id, stored.state or '', stored.created_at or ''}
+  elseif line_of(kind.type) >= limit then
+    reply[i + 1] = {'FULL', id, '', ''}
   else
-    local due = tonumber(run_at) or (delay ~= '' and NOW + tonumber(delay)) or NOW
-    local state = due > NOW and 'scheduled' or 'pending'
-    local job = {id = id, type = job_type, priority = priority, seq = int(sequence + i), state = state}
-    local fields = {'type', job_type, 'state', state, 'priority', priority, 'seq', job.seq, 'attempt', '0',
-      'max_attempts', max_attempts, 'created_at', int(NOW)}
-    local function keep(name, value)
-      if value ~= '' then fields[#fields + 1] = name; fields[#fields + 1] = value end
-    end
-    keep('timeout', timeout)
-    keep('progress_timeout', progress_timeout)
-    keep('backoff', backoff)
-    keep('retention', retention)
-    keep('tags', tags)
-    keep('digest', digest)
-    keep('owner', owner)
-    if expires_in ~= '' then
-      local expires_at = int(math.max(due, NOW) + tonumber(expires_in))
-      keep('expires_at', expires_at)
-      zadd(T .. ':expiring', expires_at, id)
-    end
-    call('HSET', T .. ':job:' .. id, unpack(fields))
+    kind.fields[4] = int(sequence + i)
+    call('HSET', keys[i], unpack(kind.fields))
     call('SET', T .. ':payload:' .. id, payload)
-    if state == 'pending' then
-      zadd(T .. ':pending:' .. job_type, score_of(job), id)
-      ring(job_type)
-      announce_available(job, payload)
-      update(job, 'pending')
+    if kind.expires_at then zadd(T .. ':expiring', kind.expires_at, id) end
+    if kind.state == 'pending' then
+      zadd(kind.line, int(kind.base + sequence + i), id)
+      ring(kind.type)
+      kind.id = id
+      announce_available(kind, payload)
+      update(kind, 'pending')
     else
-      wait_until(job, due)
+      wait_until({id = id}, kind.due)
     end
-    for tag in string.gmatch(tags, '[^\n]+') do zadd(T .. ':tag:' .. tag, int(NOW), id) end
+    for _, tag in ipairs(kind.tags) do zadd(tag, int(NOW), id) end
     if idem_key ~= '' then call('SET', T .. ':idem:' .. idem_key, id .. ' ' .. idem_digest, 'PX', DAY) end
-    count(state, job_type, 1)
-    count('submitted', job_type, 1)
-    tally('submitted', job_type)
-    waiting[job_type] = waiting[job_type] + 1
-    answer('OK', id, state, int(NOW))
+    kind.stored = (kind.stored or 0) + 1
+    waiting[kind.type] = waiting[kind.type] + 1
+    reply[i + 1] = kind.state
+  end
+end
+for _, kind in pairs(kinds) do
+  if kind.stored then
+    count(kind.state, kind.type, kind.stored)
+    count('submitted', kind.type, kind.stored)
+    tally('submitted', kind.type, kind.stored)
   end
 end
 commit()

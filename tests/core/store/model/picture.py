@@ -9,6 +9,7 @@ from typing import Any
 import redis
 
 from emp_core.jobs import FINAL_STATES, JobState
+from emp_core.store.records import BEGINS_WITH
 
 from . import Model, ModelJob
 from .world import ModelWorker
@@ -200,6 +201,7 @@ def _numbers(fields: dict[str, str]) -> dict[str, int]:
 
 
 _READ_AS = {
+    "job": lambda fields: BEGINS_WITH | fields,
     "attempts": lambda records: [_attempt(record) for record in records],
     "lost": lambda records: [_gone(record) for record in records],
     "counts": _numbers,
