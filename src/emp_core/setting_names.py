@@ -5,7 +5,7 @@ The models stand beside the processes that they are for, which may not be import
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from typing import Final
 
@@ -40,12 +40,21 @@ def nearest(name: str) -> str | None:
     return next(iter(get_close_matches(name.lower(), sorted(SETTING_NAMES), n=1)), None)
 
 
-def ignored_variables(names: Iterable[str]) -> list[str]:
-    """Say which `EMP_*` variables are no settings: each may be misspelt, or belong to other software."""
+def ignored_variables(names: Iterable[str], plugins: Callable[[], Iterable[str]] = lambda: ()) -> list[str]:
+    """Say which `EMP_*` variables are no settings: each may be misspelt, or belong to other software.
+
+    Those that begin with the name of an installed plugin are that plugin's; `plugins` is asked for the names only if
+    there is a variable that may be one.
+    """
     lines = []
+    left_alone: tuple[str, ...] | None = None
     for name in sorted(names):
         setting = name.upper().removeprefix(PREFIX).lower()
         if name.upper().startswith(PREFIX) and not name.startswith(LEFT_ALONE) and setting not in SETTING_NAMES:
+            if left_alone is None:
+                left_alone = tuple(f"{plugin.lower().replace('-', '_').replace('.', '_')}_" for plugin in plugins())
+            if setting.startswith(left_alone):
+                continue
             near = nearest(setting)
             meant = "" if near is None else f"; is {PREFIX}{near.upper()} meant?"
             lines.append(f"{name} is no setting of EMP and is ignored{meant}")

@@ -148,6 +148,22 @@ def test_a_variable_that_is_no_setting_is_told_with_the_one_that_may_be_meant() 
     ]
 
 
+def test_the_variables_of_installed_plugins_are_theirs() -> None:
+    """A plugin's variables begin with its name; nobody asks which there are without need."""
+    asked = []
+
+    def plugins() -> list[str]:
+        asked.append(1)
+        return ["http", "my-tools"]
+
+    told = ignored_variables(["EMP_PORT", "EMP_HTTP_TARGETS", "EMP_MY_TOOLS_X", "EMP_HTTPX"], plugins)
+
+    assert [line.split()[0] for line in told] == ["EMP_HTTPX"]
+    assert asked == [1]
+    assert ignored_variables(["EMP_PORT"], plugins) == []
+    assert asked == [1]
+
+
 def test_a_file_that_is_no_text_is_told_by_its_name(folder: Path) -> None:
     """With the byte."""
     (folder / SETTINGS_FILE).write_bytes(b'name = "\xff"\n')

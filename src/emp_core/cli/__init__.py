@@ -130,7 +130,7 @@ def emp(**_common: Any) -> None:
     """
     from emp_core.setting_names import ignored_variables
 
-    for line in ignored_variables(os.environ):
+    for line in ignored_variables(os.environ, lambda: entry_points(group="emp_worker").names):
         note(f"Warning: {line}")
 
 
