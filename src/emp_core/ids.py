@@ -7,36 +7,64 @@ would give its neighbours away, and cutting such an id for the partition makes d
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 import time
-from typing import NewType
+from functools import lru_cache
+from typing import Final, NewType
 
 JobId = NewType("JobId", str)
 WorkerId = NewType("WorkerId", str)
 
-PARTITION_BITS = 10
-_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-_PAIRS = [a + b for a in _ALPHABET for b in _ALPHABET]
+_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+_LETTERS: Final = _ALPHABET.encode() * 8
+"""A letter for each byte: five random bits of its eight."""
+_HEAD, _TAIL, _PARTITION = 10, 14, 2
+"""Characters of time, of chance, and of the partition."""
+_TAILS_AT_ONCE: Final = 256
 _ID = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{25}")
 _TYPE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
 
+_tails: list[str] = []
+"""Random letters for ids to come: asking the system for each would cost more than all the rest of an id."""
 
-def _encode(value: int) -> str:
-    """Write 130 bits as 26 characters, ten bits at a time."""
-    pairs = _PAIRS
-    return "".join([pairs[(value >> shift) & 1023] for shift in range(120, -1, -10)])
+# A child must not give its jobs the ids that its parent gives to others.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_tails.clear)
+
+
+def _letters(value: int, count: int) -> str:
+    return "".join([_ALPHABET[(value >> shift) & 31] for shift in range(5 * (count - 1), -1, -5)])
+
+
+@lru_cache(maxsize=4)
+def _head(milliseconds: int) -> str:
+    return _letters(milliseconds, _HEAD)
+
+
+@lru_cache(maxsize=4)
+def _end(partition: int) -> str:
+    return _letters(partition, _PARTITION)
+
+
+def _chance(count: int) -> str:
+    return os.urandom(count).translate(_LETTERS).decode()
 
 
 def new_job_id(partition: int = 0) -> JobId:
     """Make a job id for a partition (0 to 1023)."""
-    milliseconds = time.time_ns() // 1_000_000
-    return JobId(_encode((milliseconds << 80) | (secrets.randbits(70) << PARTITION_BITS) | partition))
+    try:
+        tail = _tails.pop()
+    except IndexError:
+        letters = _chance(_TAIL * _TAILS_AT_ONCE)
+        _tails.extend([letters[at : at + _TAIL] for at in range(_TAIL, len(letters), _TAIL)])
+        tail = letters[:_TAIL]
+    return JobId(_head(time.time_ns() // 1_000_000) + tail + _end(partition))
 
 
 def new_worker_id() -> WorkerId:
     """Make an id for one registration of a worker; it has a job id's form."""
-    return WorkerId(_encode(((time.time_ns() // 1_000_000) << 80) | secrets.randbits(80)))
+    return WorkerId(_head(time.time_ns() // 1_000_000) + _chance(_TAIL + _PARTITION))
 
 
 def is_job_id(text: str) -> bool:

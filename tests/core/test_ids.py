@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,6 +46,23 @@ def test_ids_of_one_millisecond_do_not_follow_each_other(monkeypatch: pytest.Mon
 
     assert len({tail[0] for tail in tails}) > 10
     assert tails != sorted(tails)
+
+
+_FORKS = """
+import os
+from emp_core.ids import new_job_id
+new_job_id()
+child = os.fork()
+child and os.waitpid(child, 0)
+print(*(new_job_id()[10:24] for _ in range(100)), flush=True)
+"""
+
+
+def test_a_forked_child_makes_ids_of_its_own() -> None:
+    """Parent and child have random letters in hand; they must not be the same ones."""
+    said = subprocess.run([sys.executable, "-c", _FORKS], capture_output=True, check=True, text=True).stdout.split()
+
+    assert len(said) == len(set(said)) == 200
 
 
 @pytest.mark.parametrize(("partition", "name"), [(0, "00"), (1, "01"), (32, "10"), (1023, "zz")])

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from msgspec import Struct
+
 from emp_core.ids import JobId
 from emp_core.jobs import ClaimedJob, JobState
 
@@ -20,8 +22,7 @@ class SubmitWord(StrEnum):
     FULL = "FULL"
 
 
-@dataclass(frozen=True, slots=True)
-class Submitted:
+class Submitted(Struct, frozen=True):
     """The answer to a submission; with REPEAT it is about the first job. A job that is gone has no state and time."""
 
     word: SubmitWord

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import fakeredis
 import pytest
+from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from emp_core.ids import JobId, WorkerId, new_job_id, new_worker_id

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from emp_core.ids import new_job_id
 from emp_core.jobs import Backoff, Idempotency, JobState, Submission
