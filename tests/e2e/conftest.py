@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,8 +36,8 @@ def stack(tmp_path: Path, start_process: Callable[..., StartedProcess]) -> Itera
         url = f"http://127.0.0.1:{port}"
         server = start_process([EMP, "server", "--port", str(port), "--redis-url", store.url])
 
-        def start_worker(*options: str) -> StartedProcess:
-            return start_process([EMP, "worker", "--redis-url", store.url, *options])
+        def start_worker(*options: str, env: Mapping[str, str] | None = None) -> StartedProcess:
+            return start_process([EMP, "worker", "--redis-url", store.url, *options], env=env)
 
         server.wait_for("startup complete", timeout=20)
         with EmpClient(url) as client:

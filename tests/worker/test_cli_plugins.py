@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from emp_worker.plugins import load_plugins
 from support.scratch_plugins import an_echo, install
 
 Emp = Callable[..., subprocess.CompletedProcess[str]]
@@ -100,12 +101,20 @@ def test_a_disabled_plugin_is_listed_as_such(emp: Emp):
 
 
 def test_check_of_our_own_plugins_finds_nothing_wrong(emp: Emp):
-    run = emp("plugin", "check", "--run", "--json")
+    run = emp("plugin", "check", "--json")
 
     assert run.returncode == 0, run.stdout
     rows = json.loads(run.stdout)
-    assert {row["job_type"] for row in rows} == {"image.thumbnail", "simulation.run", "simulation.run_blocking"}
+    assert {row["job_type"] for row in rows} == load_plugins().types.keys()
     assert {row["verdict"] for row in rows} == {"ok"}
+
+
+@pytest.mark.parametrize("name", ["image", "simulation"])
+def test_check_performs_the_examples_of_what_needs_nobody_else(emp: Emp, name: str):
+    run = emp("plugin", "check", name, "--run", "--json")
+
+    assert run.returncode == 0, run.stdout
+    assert {row["check"] for row in json.loads(run.stdout)} >= {"run", "cancel"}
 
 
 @pytest.mark.parametrize("name", ["emp-plugin-image", "image", "image.thumbnail"])
