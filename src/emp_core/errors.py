@@ -12,11 +12,16 @@ EmpError
 |   |   `-- WorkerNotFound
 |   |-- MethodNotAllowed        405
 |   |-- StateConflict           409  the job's state does not allow it
+|   |-- TooSlow                 408  the client sends, or reads, too slowly
 |   |-- TooLarge                413  body, payload or batch over its limit
 |   |-- UnsupportedMediaType    415
 |   |-- InvalidPayload          422  the payload does not fit the job type's schema
 |   |-- IdempotencyKeyReused    422  the key was used for another request
-|   `-- WaitingLineFull         429  too many jobs of this type wait
+|   |-- WaitingLineFull         429  too many jobs wait, of this type or in all
+|   |-- RateLimited             429  this key has submitted too much just now
+|   |-- TooManyStreams          429  this client has too many open streams
+|   `-- HeadTooLarge            431  the head of the request is over its limit
+|-- Overloaded                  503  the server has as much to do as it can
 |-- StoreError
 |   |-- StoreUnavailable        503  cannot be reached, or cannot answer now
 |   `-- StoreFull               507  its memory or disk is full
@@ -162,6 +167,18 @@ class TooLarge(RequestError):
         return {"limit": self.limit}
 
 
+class TooSlow(RequestError):
+    """The request did not come in time: its head or its body stood still. Send it again, faster."""
+
+    problem, status, title = "too-slow", 408, "The request came too slowly"
+
+
+class HeadTooLarge(RequestError):
+    """The request line and headers are over their limit. Send less in headers and in the query."""
+
+    problem, status, title = "head-too-large", 431, "The head of the request is too large"
+
+
 class UnsupportedMediaType(RequestError):
     """The body's media type or encoding is not one that this address reads. Send JSON, not compressed."""
 
@@ -196,10 +213,41 @@ class IdempotencyKeyReused(RequestError):
 
 
 class WaitingLineFull(RequestError):
-    """As many jobs of this type wait as may. Try again after `retry_after` seconds, or start more workers."""
+    """As many jobs wait as may, of this type or in all. Try again after `retry_after` seconds, or add workers."""
 
-    problem, status, title = "waiting-line-full", 429, "Too many jobs of this type wait"
+    problem, status, title = "waiting-line-full", 429, "Too many jobs wait"
     retry_after: ClassVar[int] = 5
+
+
+class RateLimited(RequestError):
+    """This API key has submitted more than its `limit` a second. Try again after `retry_after` seconds."""
+
+    problem, status, title = "rate-limited", 429, "Too many submissions just now"
+
+    def __init__(self, detail: str, *, limit: int = 0, retry_after: int = 1) -> None:
+        super().__init__(detail)
+        self.limit = limit
+        self.retry_after = retry_after
+
+    def members(self) -> dict[str, Any]:  # noqa: D102
+        return {"limit": self.limit}
+
+
+class TooManyStreams(RequestError):
+    """This client has as many open streams as it may. Close some, or follow many jobs over `GET /v1/events`."""
+
+    problem, status, title = "too-many-streams", 429, "Too many open streams"
+    retry_after: ClassVar[int] = 5
+
+
+class Overloaded(EmpError):
+    """The server has as much to do as it can; it has done nothing. Try again after `retry_after` seconds."""
+
+    problem, status, title = "overloaded", 503, "The server is overloaded"
+    retry_after: ClassVar[int] = 1
+
+    def members(self) -> dict[str, Any]:  # noqa: D102
+        return {"outcome": "not_done"}
 
 
 class StoreError(EmpError):

@@ -32,13 +32,16 @@ from emp_server.access import (
     guarded,
 )
 from emp_server.catalog import Catalog
+from emp_server.crowd import Crowd
 from emp_server.door import Door
 from emp_server.gate import Gate
 from emp_server.keyring import KeyRing
 from emp_server.lasting import lasting
 from emp_server.monitor.routes import monitor_router
 from emp_server.parts import Parts
+from emp_server.pressure import Pressure
 from emp_server.problems import on_emp_error, on_fault, on_http_exception, on_refused_parameters
+from emp_server.rates import Rates
 from emp_server.refusals import Refusals
 from emp_server.routes import batch, description, events, health, job_types, jobs, stats, whoami, workers
 from emp_server.routes.submission import SubmitJob, SubmitTypedJob
@@ -102,7 +105,19 @@ def build_app(settings: ServerSettings, store: Store) -> Application:
     """Build the server on an open store."""
     catalog = Catalog(store, settings.job_types_fresh_for)
     updates = Updates(store.feed, settings.stream_buffer_updates, catalog.heard)
-    parts = Parts(settings, store, catalog, updates, StoreWatch(store), KeyRing(store.api_keys, settings), Refusals())
+    refusals = Refusals()
+    parts = Parts(
+        settings,
+        store,
+        catalog,
+        updates,
+        StoreWatch(store),
+        KeyRing(store.api_keys, settings),
+        refusals,
+        Crowd(settings, refusals),
+        Rates(settings.submissions_per_second, settings.server_workers, refusals),
+        Pressure(store, settings, refusals),
+    )
     submit = SubmitJob(parts)
     framework = _framework(parts, submit)
 
@@ -111,19 +126,23 @@ def build_app(settings: ServerSettings, store: Store) -> Application:
         is_submission = scope["type"] == "http" and scope["path"] == SUBMIT_PATH and scope["method"] == "POST"
         await (submit if is_submission else framework)(scope, receive, send)
 
-    gate = Gate(entrance, parts.keyring, parts.refusals)
-    return Application(Door(gate, settings, parts.refusals), parts)
+    gate = Gate(entrance, parts.keyring, parts.crowd, refusals)
+    return Application(Door(gate, settings, refusals), parts)
 
 
 @asynccontextmanager
-async def _watched(watch: StoreWatch) -> AsyncIterator[None]:
+async def _watched(parts: Parts) -> AsyncIterator[None]:
     """Keep an eye on the store while the body runs."""
-    watching = asyncio.create_task(lasting("store_watch", watch.run))
+    watching = [
+        asyncio.create_task(lasting("store_watch", parts.watch.run)),
+        asyncio.create_task(lasting("pressure", parts.pressure.run)),
+    ]
     try:
         yield
     finally:
-        watching.cancel()
-        await asyncio.wait([watching])
+        for task in watching:
+            task.cancel()
+        await asyncio.wait(watching)
 
 
 @asynccontextmanager
@@ -141,7 +160,7 @@ async def _swept(store: Store) -> AsyncIterator[None]:
 def _framework(parts: Parts, submit: SubmitJob) -> FastAPI:
     @asynccontextmanager
     async def life(_app: FastAPI) -> AsyncIterator[None]:
-        async with parts.updates.running(), _watched(parts.watch), _swept(parts.store):
+        async with parts.updates.running(), _watched(parts), _swept(parts.store):
             yield
 
     app = FastAPI(

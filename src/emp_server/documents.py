@@ -223,7 +223,9 @@ class ProblemAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     errors: Sequence[FaultAnswer] = ()
     near: Annotated[Sequence[str], Meta(description="names of job types like the one that was asked for")] = ()
     state: Annotated[str, Meta(description="the job's state")] = ""
-    limit: Annotated[int, Meta(description="the limit, in bytes or items")] = 0
+    limit: Annotated[int, Meta(description="the limit, in bytes or items, or jobs a second")] = 0
+    scope: Annotated[str, Meta(description="the scope that the API key lacks")] = ""
     outcome: Annotated[
-        str, Meta(description="of a failure of the store: `unknown`, or `not_done` if it surely was not carried out")
+        str,
+        Meta(description="of a store in trouble, or an overload: `unknown`, or `not_done` if surely so"),
     ] = ""

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from emp_core.errors import EmpError, NotAllowed, Unauthenticated
 from emp_server.access import AUDITED
 from emp_server.callers import CALLER, Caller
+from emp_server.crowd import Crowd
 from emp_server.keyring import KeyRing
 from emp_server.monitor.routes import PAGE_ROOTS, error_page
 from emp_server.problems import REQUEST_ID, problem_answer
@@ -46,9 +47,10 @@ _audit = structlog.get_logger("emp.audit")
 class Gate:
     """An ASGI application around another one."""
 
-    def __init__(self, app: ASGIApp, keyring: KeyRing, refusals: Refusals) -> None:
+    def __init__(self, app: ASGIApp, keyring: KeyRing, crowd: Crowd, refusals: Refusals) -> None:
         self._app = app
         self._keyring = keyring
+        self._crowd = crowd
         self._refusals = refusals
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -68,8 +70,9 @@ class Gate:
         scope[CALLER] = caller
         if scope["method"] in SAFE_METHODS:
             await self._app(scope, receive, send)
-        else:
-            await self._audited(scope, receive, send, caller)
+            return
+        with self._crowd.body(headers, receive) as counted:
+            await self._audited(scope, counted, send, caller)
 
     async def _audited(self, scope: Scope, receive: Receive, send: Send, caller: Caller) -> None:
         """Serve a request that may change something, and log who did it if its route says so."""
@@ -97,7 +100,7 @@ class Gate:
                 )
 
     def _refusal(self, error: EmpError, scope: Scope, headers: dict[bytes, bytes]) -> Response:
-        root = scope["path"].split("/", 2)[1]
+        root = scope["path"].lstrip("/").partition("/")[0]
         if root not in PAGE_ROOTS and (root == "v1" or b"text/html" not in headers.get(b"accept", b"")):
             return problem_answer(error, scope)
         if isinstance(error, Unauthenticated) and scope["method"] in SAFE_METHODS:

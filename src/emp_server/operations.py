@@ -41,6 +41,8 @@ ALWAYS: Final = (
     errors.Unauthenticated,
     errors.NotAllowed,
     errors.ScopeMissing,
+    errors.TooSlow,
+    errors.HeadTooLarge,
     errors.InternalError,
     errors.StoreUnavailable,
 )
@@ -53,7 +55,9 @@ _SUBMIT: Final = (
     errors.IdempotencyKeyReused,
     errors.StateConflict,
     errors.WaitingLineFull,
+    errors.RateLimited,
     errors.StoreFull,
+    errors.Overloaded,
 )
 _JOB: Final = Content(schema=d.JobAnswer)
 _TYPE: Final = Content(schema=d.JobTypeAnswer)
@@ -89,7 +93,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "list_jobs": Operation({200: ("A page", Content(schema=d.JobPageAnswer))}),
     "submit_batch": Operation(
         {200: ("One line per item, in order: the job or the problem", Content(JSON_LINES, d.BatchItemAnswer))},
-        (*_BODY, errors.StoreFull),
+        (*_BODY, errors.WaitingLineFull, errors.RateLimited, errors.StoreFull, errors.Overloaded),
         (Content(JSON, {"type": "array", "items": BatchItem}), Content(JSON_LINES, BatchItem)),
     ),
     "get_job": Operation(
@@ -103,7 +107,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
         (errors.JobNotFound, errors.StateConflict),
     ),
     "get_log": Operation({200: ("The log", Content(JSON_LINES))}, (errors.JobNotFound,)),
-    "job_events": Operation({200: ("The events", Content(EVENT_STREAM))}, (errors.JobNotFound,)),
+    "job_events": Operation({200: ("The events", Content(EVENT_STREAM))}, (errors.JobNotFound, errors.TooManyStreams)),
     "cancel_job": Operation(
         {200: ("Cancelled", _JOB), 202: ("Its worker has been asked", _JOB)},
         (*_BODY, errors.JobNotFound, errors.StateConflict),
@@ -124,7 +128,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "drain_worker": Operation({202: ("It has been asked", Content(schema=d.WorkerAnswer))}, (errors.WorkerNotFound,)),
     "whoami": Operation({200: ("Whose key it is", Content(schema=d.WhoamiAnswer))}),
     "get_stats": Operation({200: ("The counts", Content(schema=d.StatsAnswer))}),
-    "all_events": Operation({200: ("The events", Content(EVENT_STREAM))}),
+    "all_events": Operation({200: ("The events", Content(EVENT_STREAM))}, (errors.TooManyStreams,)),
     "livez": Operation({200: ("It lives", Content(schema=d.HealthAnswer))}),
     "readyz": Operation({200: ("It is ready", Content(schema=d.HealthAnswer))}),
     "openapi": Operation({200: ("This document", _ANY)}),

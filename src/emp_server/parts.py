@@ -9,7 +9,10 @@ from fastapi import Depends, Request
 
 from emp_core.store import Store
 from emp_server.catalog import Catalog
+from emp_server.crowd import Crowd
 from emp_server.keyring import KeyRing
+from emp_server.pressure import Pressure
+from emp_server.rates import Rates
 from emp_server.refusals import Refusals
 from emp_server.settings import ServerSettings
 from emp_server.store_watch import StoreWatch
@@ -27,6 +30,9 @@ class Parts:
     watch: StoreWatch
     keyring: KeyRing
     refusals: Refusals
+    crowd: Crowd
+    rates: Rates
+    pressure: Pressure
 
 
 def _parts(request: Request) -> Parts:

@@ -21,6 +21,7 @@ from emp_core.errors import (
     MethodNotAllowed,
     NotAllowed,
     NotFound,
+    RateLimited,
     ScopeMissing,
     Unauthenticated,
 )
@@ -59,6 +60,8 @@ def problem_answer(error: EmpError, scope: Scope) -> Response:
     retry_after = getattr(error, "retry_after", None)
     if retry_after is not None:
         headers["Retry-After"] = str(retry_after)
+    if isinstance(error, RateLimited):
+        headers |= rate_headers(error.limit, 0, error.retry_after)
     challenge = _challenge(error)
     if challenge is not None:
         headers["WWW-Authenticate"] = challenge
@@ -67,6 +70,11 @@ def problem_answer(error: EmpError, scope: Scope) -> Response:
     return Response(
         msgspec.json.encode(document), status_code=document["status"], headers=headers, media_type=media.PROBLEM
     )
+
+
+def rate_headers(limit: int, left: int, seconds: int) -> dict[str, str]:
+    """Say how much may be submitted a second, and how much of it is left (draft-ietf-httpapi-ratelimit-headers-10)."""
+    return {"RateLimit-Policy": f'"submissions";q={limit};w=1', "RateLimit": f'"submissions";r={left};t={seconds}'}
 
 
 def _challenge(error: EmpError) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from signal import SIGINT
 from types import FrameType
 from typing import Final
@@ -16,9 +17,12 @@ import uvloop
 from emp_core import logs
 from emp_core.store import Store, open_store, redacted
 from emp_server.app import Application, build_app
+from emp_server.connections import protocol_for, sweep
 from emp_server.settings import ServerSettings
 
 BACKLOG: Final = 2048
+SWEEP_TICKS: Final = 10
+"""Ticks of uvicorn's, a tenth of a second each, between two looks at all connections."""
 
 _log = structlog.get_logger("emp.server")
 
@@ -35,6 +39,12 @@ class Server(uvicorn.Server):
         if self.should_exit and sig == SIGINT:
             self.force_exit = True
         self.should_exit = True
+
+    async def on_tick(self, counter: int) -> bool:
+        """Do what uvicorn does ten times a second, and once a second look for clients that take too long."""
+        if counter % SWEEP_TICKS == 0:
+            sweep(self.server_state.connections, asyncio.get_running_loop().time())
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop: streams and waits first, then what uvicorn does."""
@@ -74,8 +84,18 @@ def serve_process(settings: ServerSettings, sockets: Sequence[socket.socket]) ->
 
 async def serve(settings: ServerSettings, sockets: Sequence[socket.socket]) -> None:
     """Serve on open sockets until the server is told to stop. A store that is away is waited for: 503 until then."""
-    async with open_store(settings.redis_url, settings.namespace, replicated=settings.replicated) as store:
+    async with store_of(settings) as store:
         await make_server(settings, store).serve(list(sockets))
+
+
+def store_of(settings: ServerSettings) -> AbstractAsyncContextManager[Store]:
+    """Open the store that a server works on."""
+    return open_store(
+        settings.redis_url,
+        settings.namespace,
+        replicated=settings.replicated,
+        waiting_limit=settings.waiting_limit_per_type,
+    )
 
 
 def make_server(settings: ServerSettings, store: Store) -> Server:
@@ -83,7 +103,7 @@ def make_server(settings: ServerSettings, store: Store) -> Server:
     app = build_app(settings, store)
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=protocol_for(settings, app.parts.refusals),
         ws="none",
         lifespan="on",
         backlog=BACKLOG,

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from emp_core.jobs import BATCH_LIMIT, PAYLOAD_LIMIT
 from emp_core.settings import Names, Seconds, StoreSettings
+from emp_core.store import WAITING_LIMIT
 
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 ENVELOPE_ROOM = 64 * 1024
@@ -65,6 +66,41 @@ class ServerSettings(StoreSettings):
     )
     job_types_fresh_for: Seconds = Field(
         default=timedelta(seconds=1), gt=timedelta(0), description="how long the announced job types are kept in memory"
+    )
+    submissions_at_once: int = Field(
+        default=200, ge=1, description="submissions that are worked on at once; more are answered 503 at once"
+    )
+    bodies_limit_bytes: int = Field(
+        default=256 * 1024 * 1024, ge=1, description="memory for the large bodies that come in at once"
+    )
+    submissions_per_second: int = Field(
+        default=0,
+        ge=0,
+        description="jobs that an API key without a rate of its own may submit a second; 0: any number",
+    )
+    waiting_limit: int = Field(default=5_000_000, ge=1, description="jobs that may wait in all; looked at every second")
+    waiting_limit_per_type: int = Field(default=WAITING_LIMIT, ge=1, description="jobs that may wait of one type")
+    store_headroom_percent: int = Field(
+        default=10,
+        ge=0,
+        le=90,
+        description="how much of the store's maxmemory is kept free of new jobs, so that running ones can finish",
+    )
+    streams_per_client: int = Field(
+        default=1000, ge=1, description="open streams of one API key, or of one address where no key is asked for"
+    )
+    head_limit_bytes: int = Field(
+        default=64 * 1024, ge=1024, description="the largest head of a request: its first line and its headers"
+    )
+    request_patience: Seconds = Field(
+        default=timedelta(seconds=10),
+        ge=timedelta(seconds=1),
+        description="how long the head of a request may take, and its body more than a byte takes at 4 KiB a second",
+    )
+    answer_patience: Seconds = Field(
+        default=timedelta(seconds=60),
+        ge=timedelta(seconds=1),
+        description="how long a client may not read what it was sent",
     )
     stop_grace: Seconds = Field(
         default=timedelta(seconds=10), ge=timedelta(0), description="time for open requests to end at a stop"

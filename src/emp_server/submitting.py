@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import assert_never
 
 from starlette.responses import Response
 from starlette.types import Receive
 
+from emp_core.api_keys import Scope
 from emp_core.errors import (
     EmpError,
     IdempotencyKeyReused,
@@ -95,16 +96,41 @@ def _new_job(submission: Submission, submitted: Submitted) -> JobDetails | None:
     return JobDetails(job, position=None, attempts=(), result=None, error=None)
 
 
-async def submit_one(parts: Parts, submission: Submission, known: KnownType, wait: Wait, receive: Receive) -> Response:
-    """Store a job and answer with it: 202, or 200 if the client waits and it ended in time.
+def admit(parts: Parts, caller: Caller, jobs: int = 1) -> Mapping[str, str]:
+    """Let a caller submit jobs, before anything is done for it; give the headers that say what it has left.
 
     Raises:
-        EmpError: it was not stored; or it repeats a submission whose job cannot be shown now, or not any more.
+        ScopeMissing: this caller may not submit.
+        RateLimited: it has submitted too much just now.
+        StoreFull: the store has no room for new jobs.
+        WaitingLineFull: as many jobs wait as may.
+    """
+    caller.needs(Scope.SUBMIT)
+    parts.pressure.admit()
+    return parts.rates.charge(caller, jobs)
+
+
+async def store_one(parts: Parts, submission: Submission) -> Submitted:
+    """Store a job.
+
+    Raises:
+        EmpError: it was not stored.
     """
     [submitted] = await parts.store.jobs.submit([submission])
     refusal = refusal_of(submitted, submission.job_type)
     if refusal is not None:
         raise refusal
+    return submitted
+
+
+async def answer_one(
+    parts: Parts, submission: Submission, submitted: Submitted, known: KnownType, wait: Wait, receive: Receive
+) -> Response:
+    """Answer with a stored job: 202, or 200 if the client waits and it ended in time.
+
+    Raises:
+        EmpError: it repeats a submission whose job cannot be shown now, or not any more.
+    """
     new = _new_job(submission, submitted)
     details = new if new is not None and not wait.seconds else await _follow(parts, submitted, new, wait, receive)
     ended = bool(wait.seconds) and details.job.state in FINAL_STATES

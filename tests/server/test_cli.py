@@ -56,11 +56,26 @@ def test_an_open_stream_does_not_hold_up_a_stop(start_process, options):
 
 
 @pytest.mark.parametrize("host", [EVERYWHERE, "::", "192.168.1.1", "emp.example"])
-def test_it_refuses_to_listen_beyond_loopback_and_says_what_to_do(start_process, options, host):
+def test_beyond_loopback_a_server_does_not_start_without_a_key(start_process, options, host):
     process = start_process([*EMP, *options, "--host", host])
 
     assert process.wait() == 2
+    assert "emp keys create" in process.output()
     assert "--insecure" in process.output()
+
+
+def test_beyond_loopback_a_server_with_a_key_serves_its_holder_and_nobody_else(start_process, options):
+    made = start_process([*EMP[:-1], "keys", "create", "tester", "--scope", "read", *options[2:]])
+    assert made.wait() == 0
+    [key] = [line for line in made.output().splitlines() if line.startswith("emp_")]
+
+    process = start_process([*EMP, *options, "--host", EVERYWHERE])
+    url = "http://127.0.0.1:" + url_of(process).rpartition(":")[2]
+    wait_until(lambda: is_ready(url))
+
+    assert httpx2.get(f"{url}/v1/jobs", trust_env=False).status_code == 401
+    assert httpx2.get(f"{url}/v1/jobs", headers={"authorization": f"Bearer {key}"}, trust_env=False).status_code == 200
+    assert key not in process.output()
 
 
 def test_it_listens_beyond_loopback_when_it_is_told_that_this_is_meant(start_process, options):

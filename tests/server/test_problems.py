@@ -13,7 +13,10 @@ from emp_core.errors import (
     EmpError,
     InvalidPayload,
     InvalidRequest,
+    Overloaded,
     PayloadFault,
+    RateLimited,
+    ScopeMissing,
     SettingsError,
     StateConflict,
     TooLarge,
@@ -50,6 +53,9 @@ def test_each_error_is_answered_as_a_problem(error):
         (UnknownJobType("x", near=["y"]), {"near": ["y"]}),
         (StateConflict("x", state="failed"), {"state": "failed"}),
         (TooLarge("x", limit=5), {"limit": 5}),
+        (RateLimited("x", limit=5), {"limit": 5}),
+        (ScopeMissing("x", scope="read"), {"scope": "read"}),
+        (Overloaded("x"), {"outcome": "not_done"}),
     ],
 )
 def test_what_an_error_knows_is_in_its_problem(error, members):
@@ -60,9 +66,10 @@ def test_what_an_error_knows_is_in_its_problem(error, members):
 
 @pytest.mark.parametrize("status", [429, 503, 507])
 def test_a_problem_that_passes_says_when_to_come_back(status):
-    [error] = [error for error in problems().values() if error.status == status]
+    errors = [error for error in problems().values() if error.status == status]
 
-    assert int(problem_answer(error("x"), SCOPE).headers["retry-after"]) > 0
+    assert errors
+    assert all(int(problem_answer(error("x"), SCOPE).headers["retry-after"]) > 0 for error in errors)
 
 
 def test_an_error_that_is_not_the_client_s_affair_is_a_fault_of_the_server_without_its_words():

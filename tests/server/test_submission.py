@@ -13,7 +13,7 @@ from emp_core.ids import JobId
 from emp_core.jobs import JobState
 from support.waiting import wait_until_async
 
-from .conftest import ANYTHING, WORDS, register, stored_jobs, submit
+from .conftest import ANYTHING, WORDS, register, running, stored_jobs, submit
 
 pytestmark = pytest.mark.anyio
 
@@ -336,11 +336,12 @@ async def test_a_typed_submission_is_repeatable_for_the_same_query_and_body(clie
     assert other.status_code == 422
 
 
-async def test_a_full_waiting_line_is_answered_with_429(client, store, monkeypatch):
-    monkeypatch.setattr("emp_core.store.jobs.WAITING_LIMIT", 1)
-    await submit(client)
+async def test_a_full_waiting_line_is_answered_with_429(settings, store):
+    with running(settings.model_copy(update={"waiting_limit_per_type": 1})) as server:
+        async with httpx2.AsyncClient(base_url=server.url, trust_env=False) as client:
+            await submit(client)
 
-    answer = await client.post("/v1/jobs", json={"job_type": "any.thing", "payload": 1})
+            answer = await client.post("/v1/jobs", json={"job_type": "any.thing", "payload": 1})
 
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "5")
     assert answer.json()["type"] == "urn:emp:problem:waiting-line-full"

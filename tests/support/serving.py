@@ -14,8 +14,8 @@ import httpx2
 
 from emp_core.ids import JobId, WorkerId, new_worker_id
 from emp_core.jobs import Announcement, ClaimedJob, Completed, Failed, Reason, Report, Started
-from emp_core.store import Reply, Store, open_store
-from emp_server.serving import Server, make_server
+from emp_core.store import Reply, Store
+from emp_server.serving import Server, make_server, store_of
 from emp_server.settings import ServerSettings
 from support.waiting import wait_until
 
@@ -54,9 +54,7 @@ class RunningServer:
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
 
     async def _serve(self) -> None:
-        async with open_store(
-            self.settings.redis_url, self.settings.namespace, replicated=self.settings.replicated
-        ) as store:
+        async with store_of(self.settings) as store:
             self.server = make_server(self.settings, store)
             await self.server.serve([self.listener])
 

@@ -11,6 +11,7 @@ from emp_core.errors import (
     InvalidRequest,
     NotAllowed,
     NotFound,
+    Overloaded,
     SettingsError,
     StoreUnavailable,
     StoreUnfit,
@@ -50,6 +51,7 @@ _BY_ERROR: Final[tuple[tuple[type[EmpError], ExitCode], ...]] = (
     (WaitTimedOut, ExitCode.TIMED_OUT),
     (Unreachable, ExitCode.UNREACHABLE),
     (StoreUnavailable, ExitCode.UNREACHABLE),
+    (Overloaded, ExitCode.UNREACHABLE),
 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import httpx2
@@ -12,6 +12,8 @@ from emp_core.errors import (
     InvalidPayload,
     InvalidRequest,
     PayloadFault,
+    RateLimited,
+    ScopeMissing,
     StateConflict,
     StoreError,
     TooLarge,
@@ -34,20 +36,27 @@ def error_of(status: int, problem: Mapping[str, Any]) -> EmpError:
     error = _PROBLEMS.get(name)
     if error is None:
         return EmpError(f"the server answered {status}: {detail}" if detail else f"the server answered {status}")
-    if error is InvalidRequest:
-        return InvalidRequest(detail, pointer=next((fault.pointer for fault in _faults(problem)), None))
-    if error is InvalidPayload:
-        return InvalidPayload(detail, faults=_faults(problem))
-    if error is UnknownJobType:
-        return UnknownJobType(detail, near=[str(name) for name in _list(problem, "near")])
-    if error is StateConflict:
-        return StateConflict(detail, state=str(problem.get("state", "")))
-    if error is TooLarge:
-        limit = problem.get("limit")
-        return TooLarge(detail, limit=limit if isinstance(limit, int) else 0)
+    if error in _WITH_MEMBERS:
+        return _WITH_MEMBERS[error](detail, problem)
     if issubclass(error, StoreError):
         return error(detail, may_have_run=problem.get("outcome") != "not_done")
     return error(detail)
+
+
+_Build = Callable[[str, Mapping[str, Any]], EmpError]
+
+_WITH_MEMBERS: Final[Mapping[type[EmpError], _Build]] = {
+    InvalidRequest: lambda detail, problem: InvalidRequest(
+        detail, pointer=next((fault.pointer for fault in _faults(problem)), None)
+    ),
+    InvalidPayload: lambda detail, problem: InvalidPayload(detail, faults=_faults(problem)),
+    UnknownJobType: lambda detail, problem: UnknownJobType(detail, near=[str(n) for n in _list(problem, "near")]),
+    StateConflict: lambda detail, problem: StateConflict(detail, state=str(problem.get("state", ""))),
+    ScopeMissing: lambda detail, problem: ScopeMissing(detail, scope=str(problem.get("scope", ""))),
+    TooLarge: lambda detail, problem: TooLarge(detail, limit=_number(problem, "limit")),
+    RateLimited: lambda detail, problem: RateLimited(detail, limit=_number(problem, "limit")),
+}
+"""How an error with more than a detail is made of its problem."""
 
 
 def _document(response: httpx2.Response) -> dict[str, Any]:
@@ -61,6 +70,11 @@ def _document(response: httpx2.Response) -> dict[str, Any]:
 def _list(problem: Mapping[str, Any], name: str) -> list[Any]:
     value = problem.get(name)
     return value if isinstance(value, list) else []
+
+
+def _number(problem: Mapping[str, Any], name: str) -> int:
+    value = problem.get(name)
+    return value if isinstance(value, int) else 0
 
 
 def _faults(problem: Mapping[str, Any]) -> list[PayloadFault]:

@@ -15,8 +15,9 @@ from emp_core.store.bell import Doorbell, Ring
 from emp_core.store.connection import connect, redacted
 from emp_core.store.durability import KEEPS_ALL, Durability, Level, read_durability
 from emp_core.store.feed import GAP, Event, Feed, Gap
-from emp_core.store.jobs import JobStore
+from emp_core.store.jobs import WAITING_LIMIT, JobStore
 from emp_core.store.keys import Keys
+from emp_core.store.load import StoreLoad, read_load
 from emp_core.store.refusals import stops_start
 from emp_core.store.replies import (
     CancelAsk,
@@ -39,6 +40,7 @@ from emp_core.store.workers import LeaseWord, LeaveWord, Registered, Renewed, Wo
 __all__ = [
     "GAP",
     "KEEPS_ALL",
+    "WAITING_LIMIT",
     "ApiKeyStore",
     "CancelAsk",
     "CancelWord",
@@ -69,6 +71,7 @@ __all__ = [
     "Ring",
     "Stats",
     "Store",
+    "StoreLoad",
     "SubmitWord",
     "Submitted",
     "TypeStore",
@@ -95,6 +98,7 @@ class Store:
         waiter: Callable[[], Redis],
         *,
         replicated: bool = False,
+        waiting_limit: int = WAITING_LIMIT,
     ) -> None:
         keys = Keys(namespace, PARTITION)
         self._pipeline = pipeline = Pipeline(client, scripts)
@@ -102,7 +106,7 @@ class Store:
         self._submitting = Pipeline(client, scripts, replicated=True) if replicated else pipeline
         self._replicated = replicated
         self._keys = keys
-        self.jobs = JobStore(pipeline, scripts, keys, self._submitting)
+        self.jobs = JobStore(pipeline, scripts, keys, self._submitting, waiting_limit)
         self.views = Views(pipeline, scripts, keys)
         self.glances = Glances(pipeline, keys)
         self.history = History(pipeline, keys)
@@ -139,6 +143,14 @@ class Store:
         """
         return await read_durability(self._pipeline, replicated=self._replicated)
 
+    async def load(self) -> StoreLoad:
+        """Read how full the store is.
+
+        Raises:
+            StoreUnavailable: it does not answer.
+        """
+        return await read_load(self._pipeline, self.views)
+
     async def close(self) -> None:
         """Let the round trips under way end."""
         await self._pipeline.close()
@@ -148,7 +160,12 @@ class Store:
 
 @asynccontextmanager
 async def open_store(
-    redis_url: str, namespace: str, *, scripts: Scripts | None = None, replicated: bool = False
+    redis_url: str,
+    namespace: str,
+    *,
+    scripts: Scripts | None = None,
+    replicated: bool = False,
+    waiting_limit: int = WAITING_LIMIT,
 ) -> AsyncIterator[Store]:
     """Open the store at a URL; it connects with the first call, and again after every loss.
 
@@ -157,6 +174,7 @@ async def open_store(
         namespace: which part of the store.
         scripts: other ones than EMP's own, for tests.
         replicated: answer a submission only when a replica has it.
+        waiting_limit: how many jobs of a type may wait.
 
     Raises:
         SettingsError: the URL cannot be read.
@@ -166,7 +184,7 @@ async def open_store(
     def waiter() -> Redis:
         return connect(redis_url, connections=2, blocking_for=Doorbell.LONGEST_WAIT)
 
-    store = Store(client, namespace, scripts or Scripts(), waiter, replicated=replicated)
+    store = Store(client, namespace, scripts or Scripts(), waiter, replicated=replicated, waiting_limit=waiting_limit)
     try:
         yield store
     finally:

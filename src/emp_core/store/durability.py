@@ -64,7 +64,7 @@ async def read_durability(pipeline: Pipeline, *, replicated: bool) -> Durability
     Raises:
         StoreUnavailable: the store does not answer, or lets us in no more.
     """
-    config, info = await asyncio.gather(_config(pipeline), _info(pipeline))
+    config, info = await asyncio.gather(_config(pipeline), read_info(pipeline, *_SECTIONS))
     min_replicas = _number(config.get("min-replicas-to-write"))
     if min_replicas is None and "min_slaves_good_slaves" in info:  # INFO has it only where the setting is above 0
         min_replicas = 1
@@ -104,9 +104,14 @@ async def _config(pipeline: Pipeline) -> Mapping[str, str]:
     return {name.decode(): value.decode() for name, value in read.items()}
 
 
-async def _info(pipeline: Pipeline) -> Mapping[str, str]:
+async def read_info(pipeline: Pipeline, *sections: str) -> Mapping[str, str]:
+    """Read what the store says of itself; nothing where it may not be asked.
+
+    Raises:
+        StoreUnavailable: the store does not answer.
+    """
     try:
-        read: Any = await pipeline.send(("INFO", *_SECTIONS))
+        read: Any = await pipeline.send(("INFO", *sections))
     except (InternalError, StoreError) as error:
         _raise_unless_forbidden(error)
         return {}

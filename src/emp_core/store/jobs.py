@@ -52,7 +52,15 @@ class JobStore:
     `submitting` sends the submissions, where they wait for more than the others do.
     """
 
-    def __init__(self, pipeline: Pipeline, scripts: Scripts, keys: Keys, submitting: Pipeline | None = None) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        scripts: Scripts,
+        keys: Keys,
+        submitting: Pipeline | None = None,
+        waiting_limit: int = WAITING_LIMIT,
+    ) -> None:
+        self._waiting_limit = waiting_limit
         self._pipeline = pipeline
         self._submitting = submitting or pipeline
         self._scripts = scripts
@@ -96,7 +104,7 @@ class JobStore:
 
     async def _submit(self, items: Sequence[SubmissionItem]) -> Sequence[Submitted]:
         runs = list(split(items, submission_weight))
-        replies = await self._send_all("submit", runs, {"waiting_limit": WAITING_LIMIT})
+        replies = await self._send_all("submit", runs, {"waiting_limit": self._waiting_limit})
         return [
             submitted
             for run, (at, *answers) in zip(runs, replies, strict=True)

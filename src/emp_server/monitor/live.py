@@ -8,7 +8,6 @@ from typing import Annotated, Final
 
 from fastapi import Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.responses import StreamingResponse
 
 from emp_core.ids import JobId
 from emp_server import media
@@ -40,7 +39,7 @@ async def changes(request: Request, parts: TheParts, asked: Annotated[LiveQuery,
     job_id = None if asked.job is None else known_form(asked.job)
     if request.method == "HEAD":
         return Response(media_type=media.EVENT_STREAM, headers=_HEADERS)
-    return StreamingResponse(_stream(parts, job_id), media_type=media.EVENT_STREAM, headers=_HEADERS)
+    return parts.crowd.stream(request.scope, _stream(parts, job_id), _HEADERS)
 
 
 async def _stream(parts: Parts, job_id: JobId | None) -> AsyncIterator[bytes]:

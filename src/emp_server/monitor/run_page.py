@@ -26,7 +26,7 @@ from emp_server.monitor.form_body import Form, first, read_form
 from emp_server.monitor.rendering import page
 from emp_server.monitor.schema_plan import Node, plan
 from emp_server.parts import Parts, TheParts
-from emp_server.submitting import checked_submission, refusal_of
+from emp_server.submitting import admit, checked_submission, store_one
 from emp_server.turns import apart
 from emp_server.waiting import known_form, not_found
 
@@ -115,10 +115,8 @@ async def run(request: Request, parts: TheParts, caller: TheCaller, job_type: st
         return await _form_page(parts, known, draft, form, error.faults, status=error.status)
     except RequestError as error:
         return await _form_page(parts, known, draft, form, refusal=error.detail, status=error.status)
-    [submitted] = await parts.store.jobs.submit([submission])
-    refusal = refusal_of(submitted, job_type)
-    if refusal is not None:
-        raise refusal
+    admit(parts, caller)
+    submitted = await store_one(parts, submission)
     _log.info("job_submitted_by_hand", job_id=submitted.job_id, job_type=job_type)
     return RedirectResponse(f"/jobs/{submitted.job_id}", 303)
 

@@ -21,7 +21,7 @@ from emp_server.delivery import make_idempotency
 from emp_server.envelope import parse_batch_item, split_batch
 from emp_server.parts import Parts, TheParts
 from emp_server.problems import problem_document
-from emp_server.submitting import checked_submission, refusal_of, warnings_for
+from emp_server.submitting import admit, checked_submission, refusal_of, warnings_for
 from emp_server.turns import apart, in_turns
 
 _Checked = tuple[Submission, KnownType]
@@ -38,13 +38,15 @@ async def submit_batch(request: Request, parts: TheParts, caller: TheCaller) -> 
     lines = media_type(headers, JSON_BODY | LINES_BODY) in LINES_BODY
     body = await read_body(headers, request.receive, parts.settings.batch_limit_bytes)
     items = split_batch(body, parts.settings.batch_limit_items, lines=lines)
-    checked = await in_turns(partial(_check, parts, caller), items)
-    answers = await _store(parts, checked)
+    headers_of_rate = admit(parts, caller, len(items))
+    with parts.crowd.working():
+        checked = await in_turns(partial(_check, parts, caller), items)
+        answers = await _store(parts, checked)
     documents = [
         problem_document(answer, request.scope) if isinstance(answer, EmpError) else answer for answer in answers
     ]
     text = b"".join(msgspec.json.encode(document) + b"\n" for document in documents)
-    return Response(text, media_type=media.JSON_LINES)
+    return Response(text, headers=dict(headers_of_rate), media_type=media.JSON_LINES)
 
 
 async def _check(parts: Parts, caller: Caller, item: bytes) -> _Checked | EmpError:

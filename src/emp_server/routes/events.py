@@ -7,7 +7,6 @@ from typing import Annotated
 
 from fastapi import Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.responses import StreamingResponse
 
 from emp_core.errors import JobNotFound, StoreError
 from emp_core.ids import JobId
@@ -45,19 +44,19 @@ async def job_events(request: Request, parts: TheParts, job_id: str) -> Response
     job is not kept any more. Whoever reconnects gets the job as it is then; what happened between may be missed.
     """
     job = await read_job(parts.store, job_id)
-    return _answer(request, _job_stream(parts, job.job_id))
+    return _answer(request, parts, _job_stream(parts, job.job_id))
 
 
 async def all_events(request: Request, parts: TheParts, asked: Annotated[EventFilter, Query()]) -> Response:
     """Stream every change of all jobs and workers: `job_update`, `worker_status`, and `gap` where some were missed."""
-    return _answer(request, _stream_of_all(parts, asked))
+    return _answer(request, parts, _stream_of_all(parts, asked))
 
 
-def _answer(request: Request, events: AsyncIterator[bytes]) -> Response:
+def _answer(request: Request, parts: Parts, events: AsyncIterator[bytes]) -> Response:
     """Stream events; to HEAD only say what GET would: a stream whose body is left out would never end."""
     if request.method == "HEAD":
         return Response(media_type=media.EVENT_STREAM, headers=_HEADERS)
-    return StreamingResponse(events, media_type=media.EVENT_STREAM, headers=_HEADERS)
+    return parts.crowd.stream(request.scope, events, _HEADERS)
 
 
 async def _job_stream(parts: Parts, job_id: JobId) -> AsyncIterator[bytes]:

@@ -10,7 +10,6 @@ from starlette.responses import Response
 from starlette.types import Receive, Send
 from starlette.types import Scope as AsgiScope
 
-from emp_core.api_keys import Scope
 from emp_core.errors import EmpError, InvalidRequest
 from emp_server.body import JSON_BODY, media_type, read_body
 from emp_server.callers import caller_in
@@ -19,7 +18,7 @@ from emp_server.envelope import parse_envelope, parse_options, parse_payload
 from emp_server.parts import Parts
 from emp_server.problems import problem_answer
 from emp_server.strict_json import shortened
-from emp_server.submitting import checked_submission, submit_one
+from emp_server.submitting import admit, answer_one, checked_submission, store_one
 from emp_server.turns import apart
 
 
@@ -40,17 +39,21 @@ class SubmitJob:
     async def _answer(self, scope: AsgiScope, receive: Receive) -> Response:
         parts, headers, query = self._parts, dict(scope["headers"]), _query(scope)
         caller = caller_in(scope)
-        caller.needs(Scope.SUBMIT)
+        headers_of_rate = admit(parts, caller)
         media_type(headers, JSON_BODY)
         wait = _take_wait(parts, headers, query)
         if query:
             raise InvalidRequest(f"the query: unknown parameter {shortened(next(iter(query)))!r}")
         body = await read_body(headers, receive, parts.settings.body_limit_bytes)
-        envelope = await apart(parse_envelope, body)
-        idempotency = read_idempotency(headers, caller.idempotency_scope, hashlib.sha256(body).hexdigest())
-        known = await parts.catalog.known(envelope.job_type)
-        submission = await checked_submission(parts, caller, known, bytes(envelope.payload), envelope, idempotency)
-        return await submit_one(parts, submission, known, wait, receive)
+        with parts.crowd.working():
+            envelope = await apart(parse_envelope, body)
+            idempotency = read_idempotency(headers, caller.idempotency_scope, hashlib.sha256(body).hexdigest())
+            known = await parts.catalog.known(envelope.job_type)
+            submission = await checked_submission(parts, caller, known, bytes(envelope.payload), envelope, idempotency)
+            submitted = await store_one(parts, submission)
+        answer = await answer_one(parts, submission, submitted, known, wait, receive)
+        answer.headers.update(headers_of_rate)
+        return answer
 
 
 class SubmitTypedJob:
@@ -70,16 +73,21 @@ class SubmitTypedJob:
     async def _answer(self, scope: AsgiScope, receive: Receive) -> Response:
         parts, headers, query = self._parts, dict(scope["headers"]), _query(scope)
         caller = caller_in(scope)
-        caller.needs(Scope.SUBMIT)
+        headers_of_rate = admit(parts, caller)
         media_type(headers, JSON_BODY)
         wait = _take_wait(parts, headers, query)
         known = await parts.catalog.known(scope["path_params"]["job_type"])
         options = parse_options({name: _single(name, values) for name, values in query.items()})
         body = await read_body(headers, receive, parts.settings.payload_limit_bytes)
-        payload = await apart(parse_payload, body)
-        idempotency = read_idempotency(headers, caller.idempotency_scope, _digest(known.newest.job_type, query, body))
-        submission = await checked_submission(parts, caller, known, payload, options, idempotency)
-        return await submit_one(parts, submission, known, wait, receive)
+        with parts.crowd.working():
+            payload = await apart(parse_payload, body)
+            digest = _digest(known.newest.job_type, query, body)
+            idempotency = read_idempotency(headers, caller.idempotency_scope, digest)
+            submission = await checked_submission(parts, caller, known, payload, options, idempotency)
+            submitted = await store_one(parts, submission)
+        answer = await answer_one(parts, submission, submitted, known, wait, receive)
+        answer.headers.update(headers_of_rate)
+        return answer
 
 
 def _query(scope: AsgiScope) -> dict[str, list[str]]:

@@ -1,0 +1,35 @@
+"""Read how full the store is: its memory, and how many jobs wait in it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from emp_core.jobs import WAITING_STATES
+from emp_core.store.batching import Pipeline
+from emp_core.store.durability import read_info
+from emp_core.store.views import Views
+
+
+@dataclass(frozen=True, slots=True)
+class StoreLoad:
+    """Bytes of memory used and allowed (0: as much as there is, or the store does not say), and jobs that wait."""
+
+    memory_used: int
+    memory_limit: int
+    waiting: int
+
+
+async def read_load(pipeline: Pipeline, views: Views) -> StoreLoad:
+    """Look once.
+
+    Raises:
+        StoreUnavailable: the store does not answer.
+    """
+    info, counts = await asyncio.gather(read_info(pipeline, "memory"), views.counts())
+    waiting = sum(states.get(state, 0) for states in counts.values() for state in WAITING_STATES)
+    return StoreLoad(_number(info.get("used_memory")), _number(info.get("maxmemory")), waiting)
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text is not None and text.isdecimal() else 0

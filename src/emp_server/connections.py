@@ -1,0 +1,194 @@
+"""Hold connections to what a server can bear: the size of a request's head, and the time that its sender takes.
+
+uvicorn's HTTP protocol with limits of its own. A head over its limit is answered 431, a request that does not come in
+time 408, and what is not HTTP 400, each with a problem; whoever does not read what it was sent is cut off.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, ClassVar, Final
+
+import msgspec
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from emp_core.errors import EmpError, HeadTooLarge, InvalidRequest, TooSlow
+from emp_server import media
+from emp_server.problems import problem_document
+from emp_server.refusals import Refusals
+from emp_server.settings import ServerSettings
+
+BODY_BYTES_PER_SECOND: Final = 4096
+"""What a body must bring on average, beyond the patience that every request has."""
+LINGER: Final = 2.0
+"""Seconds in which a client may still send of a body that was answered before its end."""
+
+_UPGRADE: Final = re.compile(rb"(?i)(?<=\r\n)upgrade(?=[ \t]*:)")
+# Of the same length, so that nothing else in the head moves.
+_NOT_UPGRADED: Final = b"upgr-de"
+
+
+class PatientProtocol(HttpToolsProtocol):
+    """One connection. What takes time is looked at by `sweep`, once a second for all: a timer each would cost more."""
+
+    head_limit: ClassVar[int]
+    request_patience: ClassVar[float]
+    answer_patience: ClassVar[float]
+    refusals: ClassVar[Refusals]
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._in_head = True
+        self._head_size = 0
+        self._unfinished = 0
+        self._body_size = 0
+        self._requests = 0
+        self._reading_since: float | None = self.loop.time()
+        self._lingers_until: float | None = None
+        self._unread_since: float | None = None
+        self._refusal: EmpError | None = None
+
+    def data_received(self, data: bytes) -> None:
+        """Read what has come."""
+        if self._reading_since is None and (self.cycle is None or self.cycle.response_complete):
+            self._reading_since = self.loop.time()
+        request = self._requests if self._in_head else -1
+        if self._in_head:
+            data = _without_upgrade(data)
+        super().data_received(data)
+        # A header that has no end yet is kept by the parser, however long it is, and it tells nobody.
+        if self._in_head and request == self._requests and not self.transport.is_closing():
+            self._unfinished += len(data)
+            if self._unfinished > self.head_limit:
+                self._refuse(self._head_too_large())
+
+    def on_message_begin(self) -> None:
+        """Begin to read a request."""
+        super().on_message_begin()
+        self._head_size = self._body_size = 0
+
+    def on_url(self, url: bytes) -> None:
+        """Read a part of the first line."""
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Read a header."""
+        self._count(len(name) + len(value) + 4)
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Begin to answer a request whose head is here."""
+        if self.parser.should_upgrade():
+            # The parser reads no body of a request that asks for another protocol.
+            self._refusal = InvalidRequest("this server speaks HTTP/1.1 only: send the request without Upgrade")
+            raise ValueError("upgrade")
+        self._in_head = False
+        self._unfinished = 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Read a part of the body."""
+        self._body_size += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """End reading a request."""
+        self._in_head = True
+        self._requests += 1
+        self._unfinished = 0
+        self._reading_since = self._lingers_until = None
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """End answering a request, whether all of it was read or not."""
+        super().on_response_complete()
+        if not self._in_head:
+            self._lingers_until = self.loop.time() + LINGER
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what the parser has refused, or made us refuse."""
+        self._refuse(self._refusal or InvalidRequest("this is not HTTP/1.1"))
+
+    def look(self, now: float) -> None:
+        """Cut off a client that takes too long."""
+        if self.transport.is_closing():
+            return
+        if self._lingers_until is not None and now > self._lingers_until:
+            self.transport.close()
+        elif self._reading_since is not None and not self.flow.read_paused:
+            allowed = self.request_patience + self._body_size / BODY_BYTES_PER_SECOND
+            if now - self._reading_since > allowed:
+                self._give_up()
+        if not self.flow.write_paused:
+            self._unread_since = None
+        elif self._unread_since is None:
+            self._unread_since = now
+        elif now - self._unread_since > self.answer_patience:
+            self.transport.abort()
+
+    def _give_up(self) -> None:
+        """End a request that does not come; one that has not begun has nothing to be answered."""
+        if self._in_head and not self._unfinished:
+            self.transport.close()
+        else:
+            self._refuse(TooSlow("the rest of the request did not come in time"))
+
+    def _count(self, size: int) -> None:
+        self._head_size += size
+        if self._head_size > self.head_limit:
+            self._refusal = self._head_too_large()
+            raise ValueError("head")
+
+    def _head_too_large(self) -> HeadTooLarge:
+        return HeadTooLarge(f"the first line and the headers may have {self.head_limit} bytes")
+
+    def _refuse(self, error: EmpError) -> None:
+        """Answer with a problem and close; only close where an answer is under way already."""
+        self.refusals.count(error)
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete or not cycle.response_started:
+            body = msgspec.json.encode(problem_document(error, {}))
+            head = {
+                "content-type": media.PROBLEM,
+                "content-length": str(len(body)),
+                "cache-control": "no-store",
+                "x-content-type-options": "nosniff",
+                "connection": "close",
+            }
+            lines = "".join(f"{name}: {value}\r\n" for name, value in head.items())
+            self.transport.write(STATUS_LINE[error.status] + lines.encode() + b"\r\n" + body)
+        self.transport.close()
+
+
+def protocol_for(settings: ServerSettings, refusals: Refusals) -> type[PatientProtocol]:
+    """Give the protocol with a server's limits."""
+
+    class Connection(PatientProtocol):
+        head_limit = settings.head_limit_bytes
+        request_patience = settings.request_patience.total_seconds()
+        answer_patience = settings.answer_patience.total_seconds()
+
+    Connection.refusals = refusals
+    return Connection
+
+
+def sweep(connections: Iterable[object], now: float) -> None:
+    """Look at every connection."""
+    for connection in list(connections):
+        if isinstance(connection, PatientProtocol):
+            connection.look(now)
+
+
+def _without_upgrade(data: bytes) -> bytes:
+    """Take the wish for another protocol out of a head, as a server that has none may (RFC 9110, section 7.8).
+
+    Java's client and `curl --http2` ask for HTTP/2 with every first request, and the parser, once it has seen that,
+    reads no body.
+    """
+    if b"pgrade" not in data and b"PGRADE" not in data:
+        return data
+    end = data.find(b"\r\n\r\n")
+    head = data if end < 0 else data[:end]
+    return _UPGRADE.sub(_NOT_UPGRADED, head) + data[len(head) :]
