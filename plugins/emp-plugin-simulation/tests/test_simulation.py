@@ -102,7 +102,16 @@ def test_the_result_carries_as_much_filling_as_asked():
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("steps", 0), ("steps", 100_001), ("step_seconds", -1), ("failure_chance", 1.1), ("fail_attempts", -1), ("x", 1)],
+    [
+        ("steps", 0),
+        ("steps", 100_001),
+        ("step_seconds", -1),
+        ("failure_chance", 1.1),
+        ("fail_attempts", -1),
+        ("x", 1),
+        ("latency", "huge"),
+        ("latency_spread", -1),
+    ],
 )
 def test_a_value_out_of_bounds_is_refused_with_its_place(field: str, value: float):
     run = run_job(RUN, {field: value})

@@ -1,12 +1,35 @@
-"""Work on pictures: `image.thumbnail`."""
+"""Work on pictures: `image.thumbnail`, `image.convert` and `image.montage`."""
 
 from __future__ import annotations
 
-from emp_plugin_image.models import BASE64_LIMIT, Format, Thumbnail, ThumbnailResult
+from emp_plugin_image.convert import convert
+from emp_plugin_image.models import (
+    BASE64_LIMIT,
+    Convert,
+    Format,
+    Montage,
+    MontageResult,
+    PictureResult,
+    Thumbnail,
+    ThumbnailResult,
+)
+from emp_plugin_image.montage import montage
 from emp_plugin_image.picture import fit, kept_format, open_picture, write
 from emp_worker import JobContext, JobType, hookimpl
 
-__all__ = ["THUMBNAIL", "Format", "Thumbnail", "ThumbnailResult", "emp_job_types"]
+__all__ = [
+    "CONVERT",
+    "MONTAGE",
+    "THUMBNAIL",
+    "Convert",
+    "Format",
+    "Montage",
+    "MontageResult",
+    "PictureResult",
+    "Thumbnail",
+    "ThumbnailResult",
+    "emp_job_types",
+]
 
 _DOT = "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAIAAABLbSncAAAAFUlEQVR42mM8ESDCgA0wMeAAg1MCAO/EATx/9yNvAAAAAElFTkSuQmCC"
 """An 8 x 8 PNG, small enough for the documentation."""
@@ -40,9 +63,26 @@ THUMBNAIL = JobType(
     concurrency=4,
     payload_limit=BASE64_LIMIT + 64 * 1024,
 )
+CONVERT = JobType(
+    "image.convert",
+    convert,
+    title="Convert a picture",
+    examples=[{"image": _DOT, "format": "jpeg"}, {"image": _DOT, "format": "webp", "turn": 90, "grey": True}],
+    timeout=120,
+    concurrency=4,
+    payload_limit=BASE64_LIMIT + 64 * 1024,
+)
+MONTAGE = JobType(
+    "image.montage",
+    montage,
+    title="Montage",
+    examples=[{"images": [_DOT, _DOT, _DOT], "cell_width": 16, "cell_height": 16, "gap": 2}],
+    timeout=300,
+    concurrency=2,
+)
 
 
 @hookimpl
 def emp_job_types() -> list[JobType]:
-    """Declare image.thumbnail."""
-    return [THUMBNAIL]
+    """Declare all three."""
+    return [THUMBNAIL, CONVERT, MONTAGE]

@@ -15,7 +15,9 @@ from emp_worker import JobError
 PIXEL_LIMIT: Final = 50_000_000
 """The most pixels that are decoded, checked against the header: they take up to 200 MB while they are worked on."""
 
-THUMBNAIL_LIMIT: Final = 11 * 1024 * 1024
+RESULT_LIMIT: Final = 11 * 1024 * 1024
+ANY_SIZE: Final = 1_000_000
+"""A box that no picture has to be scaled down for."""
 
 _READ: Final = ("PNG", "JPEG", "WEBP", "GIF")
 _KEPT: Final = {"PNG": Format.PNG, "JPEG": Format.JPEG, "MPO": Format.JPEG, "WEBP": Format.WEBP, "GIF": Format.PNG}
@@ -88,17 +90,25 @@ def fit(picture: Image.Image, width: int, height: int | None) -> Image.Image:
     return small.transpose(_TURNS[orientation]) if orientation in _TURNS else small
 
 
-def write(picture: Image.Image, kind: Format, quality: int, icc_profile: bytes | None) -> bytes:
+def write(
+    picture: Image.Image,
+    kind: Format,
+    quality: int,
+    icc_profile: bytes | None,
+    *,
+    background: str = "white",
+    what: str = "thumbnail",
+) -> bytes:
     """Write a picture in a format, with the colour profile where it still fits the colours and without other metadata.
 
     Raises:
-        JobError: `thumbnail_too_large`.
+        JobError: `..._too_large`, after what it is.
     """
     if kind is Format.JPEG and picture.mode in {"LA", "RGBA"}:
         opaque = picture.mode.removesuffix("A")
-        white = Image.new(opaque, picture.size, "white")
-        white.paste(picture.convert(opaque), mask=picture.getchannel("A"))
-        picture = white
+        below = Image.new("RGB", picture.size, background).convert(opaque)
+        below.paste(picture.convert(opaque), mask=picture.getchannel("A"))
+        picture = below
     if kind is Format.WEBP and picture.mode in {"L", "LA"}:
         picture = picture.convert("RGBA" if picture.mode == "LA" else "RGB")
     picture.info = {}  # a place or a name in the original's metadata is not for who sees the thumbnail
@@ -106,9 +116,9 @@ def write(picture: Image.Image, kind: Format, quality: int, icc_profile: bytes |
     out = io.BytesIO()
     picture.save(out, kind.value.upper(), quality=quality, icc_profile=icc_profile if keeps_profile else None)
     data = out.getvalue()
-    if len(data) > THUMBNAIL_LIMIT:
-        told = f"the thumbnail has {len(data):,} bytes; at most {THUMBNAIL_LIMIT:,} fit a result: ask for a smaller box"
-        raise _refused(f"{told}, or for jpeg or webp", "thumbnail_too_large")
+    if len(data) > RESULT_LIMIT:
+        told = f"the {what} has {len(data):,} bytes; at most {RESULT_LIMIT:,} fit a result: ask for a smaller size"
+        raise _refused(f"{told}, or for jpeg or webp", f"{what}_too_large")
     return data
 
 

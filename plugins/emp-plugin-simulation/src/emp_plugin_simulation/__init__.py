@@ -16,16 +16,16 @@ _LONGEST_SLEEP = 0.1
 async def run(payload: Simulation, job: JobContext) -> SimulationResult:
     """Walk through steps that wait on the worker's loop."""
     steps = Steps(payload, job)
-    for _ in steps:
-        await asyncio.sleep(payload.step_seconds)
+    for seconds in steps:
+        await asyncio.sleep(seconds)
     return steps.result()
 
 
 def run_blocking(payload: Simulation, job: JobContext) -> SimulationResult:
     """Walk through steps that wait in a thread; stops within a tenth of a second when it is called off."""
     steps = Steps(payload, job)
-    for _ in steps:
-        until = time.monotonic() + payload.step_seconds
+    for seconds in steps:
+        until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             job.raise_if_cancelled()
             time.sleep(min(left, _LONGEST_SLEEP))
@@ -36,6 +36,7 @@ def run_blocking(payload: Simulation, job: JobContext) -> SimulationResult:
 _EXAMPLES = (
     {"steps": 3, "step_seconds": 0.1},
     {"steps": 10, "step_seconds": 0.05, "failure_chance": 0.2, "seed": 7},
+    {"steps": 20, "step_seconds": 0.02, "latency": "lognormal", "latency_spread": 1.5, "latency_cap_seconds": 0.5},
 )
 
 RUN = JobType("simulation.run", run, title="Simulation", examples=_EXAMPLES)
