@@ -6,13 +6,19 @@ TEST_PROCESSES ?= 2
 
 BIN := .venv/bin
 READY := .venv/.ready
-PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
+# Plugins that bring hundreds of megabytes have a venv of their own, so that `make setup` stays quick.
+HEAVY := plugins/emp-plugin-ocr
+HEAVY_BIN := .venv-heavy/bin
+HEAVY_READY := .venv-heavy/.ready
+HEAVY_INSTALL := $(HEAVY_BIN)/python -m pip --disable-pip-version-check install --quiet \
+	--constraint constraints.txt --constraint constraints-heavy.txt
+PLUGINS := $(filter-out $(HEAVY),$(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml)))
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo dev test test-all faults chaos mutants test-axe lint types docs bench constraints clean
+.PHONY: help setup setup-heavy demo dev test test-all test-heavy faults chaos mutants test-axe lint types docs bench constraints constraints-heavy clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +35,15 @@ $(READY): pyproject.toml constraints.txt $(PLUGINS:%=%/pyproject.toml)
 	$(INSTALL) --no-build-isolation --editable '.[all]' $(PLUGINS:%=--editable %)
 	@touch $@
 
+setup-heavy: $(HEAVY_READY) ## make .venv-heavy with the plugins that `make setup` leaves out
+
+$(HEAVY_READY): pyproject.toml constraints.txt constraints-heavy.txt $(HEAVY:%=%/pyproject.toml)
+	test -x $(HEAVY_BIN)/python || $(PYTHON) -m venv .venv-heavy
+	$(HEAVY_INSTALL) --upgrade pip
+	$(HEAVY_INSTALL) --group heavy
+	$(HEAVY_INSTALL) --no-build-isolation --editable '.[all,testing]' $(HEAVY:%=--editable %)
+	@touch $@
+
 demo: $(READY) ## run the whole stack once on real input, then end
 	$(BIN)/python examples/demo.py
 
@@ -40,6 +55,14 @@ test: $(READY) ## run the tests, the slow ones left out
 
 test-all: $(READY) ## run every test
 	$(BIN)/pytest -n $(TEST_PROCESSES)
+	$(MAKE) test-heavy
+
+test-heavy: ## run the tests of the plugins that `make setup` leaves out
+	@if $(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 13))'; then \
+		$(MAKE) $(HEAVY_READY) && $(HEAVY_BIN)/pytest $(HEAVY); \
+	else \
+		echo 'left out: $(HEAVY) has dependencies for Python 3.11 and 3.12 only; make test-heavy PYTHON=python3.12'; \
+	fi
 
 faults: $(READY) ## inject every fault and check what EMP promises (FAULTS="store cut": those alone; SEED=n)
 	PYTHONPATH=tests $(BIN)/python -m faults $(FAULTS) $(if $(SEED),--seed $(SEED))
@@ -77,6 +100,13 @@ constraints: $(READY) ## write what .venv holds to constraints.txt
 	mv constraints.tmp constraints.txt
 	touch $(READY)
 
+constraints-heavy: $(HEAVY_READY) ## write what .venv-heavy holds beyond constraints.txt to constraints-heavy.txt
+	{ echo '# Every package of .venv-heavy that constraints.txt has not. Made by `make constraints-heavy`.'; \
+	  $(HEAVY_BIN)/python -m pip freeze --all --exclude-editable --exclude setuptools | grep -vxFf constraints.txt; } \
+	  > constraints-heavy.tmp
+	mv constraints-heavy.tmp constraints-heavy.txt
+	touch $(HEAVY_READY)
+
 clean: ## remove .venv, caches and builds; the data of `make dev` in .emp stays
-	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-heavy build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find src plugins tests tools examples -name __pycache__ -type d -prune -exec rm -rf {} +
