@@ -70,6 +70,21 @@ def signature(node: str, workflow: dict[str, Any]) -> str:
     return json.dumps([described["class_type"], inputs], sort_keys=True)
 
 
+def in_order(workflow: dict[str, Any]) -> list[str]:
+    """Give the nodes so that each comes after those that it takes something from."""
+    order: dict[str, None] = {}
+
+    def add(node: str) -> None:
+        for value in workflow[node]["inputs"].values():
+            if isinstance(value, list) and value[0] not in order:
+                add(value[0])
+        order[node] = None
+
+    for node in workflow:
+        add(node)
+    return list(order)
+
+
 def refusals(workflow: Any, stored: set[str]) -> tuple[dict[str, Any] | None, dict[str, Any]]:
     """Give the error and the errors of nodes for which a workflow is refused; no error where an output is left."""
     for node, described in workflow.items():

@@ -74,6 +74,15 @@ def test_a_lack_of_memory_is_worth_another_attempt(comfy: StandIn):
     assert failure(run, retried=True)["code"] == "out_of_memory"
 
 
+def test_a_node_whose_pictures_come_over_the_socket_alone_is_refused(comfy: StandIn):
+    run = run_job(RUN, {"workflow": sampling(**{"7": node("SaveImageWebsocket", images=["8", 0])})})
+
+    assert failure(run)["code"] == "unsupported_node"
+    assert pointers(run) == ["/workflow/7/class_type"]
+    assert "use SaveImage or PreviewImage" in failure(run)["message"]
+    assert comfy.submissions == []
+
+
 def test_a_server_that_is_down_is_tried_again_and_named_without_its_password(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("EMP_COMFYUI_URL", "http://ann:secret@127.0.0.1:9")
     monkeypatch.setenv("EMP_COMFYUI_PATIENCE_SECONDS", "0.3")
@@ -214,7 +223,6 @@ def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, variable: str
         ({"workflow": {}}, "/workflow"),
         ({"workflow": {"nodes": [], "links": [], "version": 0.4}}, "/workflow/nodes"),
         ({"workflow": {"1": {"inputs": {}}}}, "/workflow/1/class_type"),
-        ({"workflow": {"1": {"class_type": "SaveImageWebsocket", "inputs": {}}}}, "/workflow/1/class_type"),
         ({"workflow": {"1": node("X")}, "files": [{"node": "1", "data": "a Gk="}]}, "/files/0/data"),
         ({"workflow": {"1": node("X")}, "files": [{"node": "1", "data": PNG, "suffix": "../x"}]}, "/files/0/suffix"),
         ({"workflow": {"1": node("X")}, "server": "file:///etc/passwd"}, "/server"),

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
+from starlette.responses import Response
 
 from emp_plugin_comfyui import RUN, Run, opened, run
 from emp_worker import JobError
@@ -292,3 +293,14 @@ async def test_a_server_that_chooses_the_id_itself_is_followed(comfy: StandIn):
     await second.result()
 
     assert len(comfy.submissions) == 1
+
+
+async def test_a_run_that_cannot_be_called_off_is_named_in_the_log(comfy: StandIn):
+    comfy.hold("3")
+    attempt = Attempt(sampling())
+    await held(comfy, "3")
+    comfy.answers["/queue"] = Response(status_code=503)
+
+    await attempt.call_off()
+
+    assert any("may go on at ComfyUI: status 503" in line.message for line in attempt.job.lines), attempt.job.lines

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 import httpx2
 
+from emp_plugin_comfyui.failures import misfit
 from emp_plugin_comfyui.models import Node, OutputFile, Run, RunResult, Upload
 from emp_plugin_comfyui.run import WorkflowRun
 from emp_plugin_comfyui.server import ComfyServer
 from emp_plugin_comfyui.settings import ComfySettings, read_settings
-from emp_worker import JobContext, JobError, JobType, hookimpl
+from emp_worker import JobContext, JobType, hookimpl
 
 __all__ = ["RUN", "ComfySettings", "Node", "OutputFile", "Run", "RunResult", "Upload", "emp_job_types"]
 
@@ -43,8 +44,9 @@ async def opened() -> AsyncIterator[Opened]:
 async def run(payload: Run, job: JobContext) -> RunResult:
     """Run a ComfyUI workflow and give back the files that it makes."""
     if places := payload.unknown_nodes():
-        told = "; ".join(f"{where}: {what}" for where, what in places.items())
-        raise JobError(told, retryable=False, code="unknown_node", errors=places)
+        raise misfit(places, code="unknown_node")
+    if places := payload.unsupported_nodes():
+        raise misfit(places, code="unsupported_node")
     tools: Opened = job.resources
     server = ComfyServer(tools.http, tools.settings.server(payload.server), tools.settings)
     job.progress(0.0, "looking for an earlier run")

@@ -32,6 +32,11 @@ def sequence(value: object) -> Sequence[Any]:
     return value if isinstance(value, list) else ()
 
 
+def misfit(places: Mapping[str, str], *, code: str) -> JobError:
+    """Say what in a payload cannot be, by JSON pointer."""
+    return JobError(_listed(places), retryable=False, code=code, errors=places)
+
+
 def refused(answer: Mapping[str, Any]) -> JobError:
     """Say why ComfyUI does not take a workflow; `answer` is what it said with status 400, or of some of the outputs."""
     places = dict(_places(mapping(answer.get("node_errors"))))

@@ -15,9 +15,9 @@ from pydantic import (
     JsonValue,
     PlainSerializer,
     WithJsonSchema,
-    field_validator,
 )
 
+from emp_plugin_comfyui.failures import pointer
 from emp_plugin_comfyui.settings import base_url
 
 NODES_LIMIT: Final = 2_000
@@ -66,16 +66,6 @@ class Node(BaseModel):
         description="its inputs: values, or links [node, output] to the outputs of other nodes"
     )
 
-    @field_validator("class_type")
-    @classmethod
-    def _gives_files(cls, value: str) -> str:
-        if value == "SaveImageWebsocket":
-            raise ValueError(
-                "sends its pictures over the socket alone, where a broken connection loses them; use SaveImage or "
-                "PreviewImage"
-            )
-        return value
-
 
 class Upload(BaseModel):
     """A file that is stored at the ComfyUI server before the workflow runs."""
@@ -114,6 +104,15 @@ class Run(BaseModel):
     server: Annotated[str, AfterValidator(base_url)] | None = Field(
         default=None, max_length=512, description="which of the servers that the operator lists; null: the usual one"
     )
+
+    def unsupported_nodes(self) -> dict[str, str]:
+        """Say, by JSON pointer, which nodes give what cannot be fetched."""
+        told = "sends its pictures over the socket alone, where a broken one loses them; use SaveImage or PreviewImage"
+        return {
+            pointer("workflow", node, "class_type"): f"{described.class_type} {told}"
+            for node, described in self.workflow.items()
+            if described.class_type == "SaveImageWebsocket"
+        }
 
     def unknown_nodes(self) -> dict[str, str]:
         """Say, by JSON pointer, where a node is named that the workflow does not have."""

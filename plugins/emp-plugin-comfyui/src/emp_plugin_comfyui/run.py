@@ -16,12 +16,10 @@ from emp_plugin_comfyui.outputs import fetch, references, values
 from emp_plugin_comfyui.progress import RunProgress
 from emp_plugin_comfyui.server import (
     AnswerLost,
-    Away,
     ComfyServer,
     Finished,
     Running,
     Standing,
-    TooLarge,
     Unknown,
     Waiting,
 )
@@ -158,15 +156,18 @@ class WorkflowRun:
 
     async def _call_off(self) -> None:
         """Take the run out of the queue or interrupt it; whoever revives the job begins another one."""
-        kept = asyncio.ensure_future(self._job.save_handle(self._handle.next().value()))
+        prompt_id = self._handle.prompt_id
         try:
             async with asyncio.timeout(_WITHDRAWAL):
-                await self._server.withdraw(self._handle.prompt_id)
-                await kept
-        except (JobError, Away, AnswerLost, TooLarge, TimeoutError) as error:
-            self._job.log.warning("the run %s may go on: %s", self._handle.prompt_id, str(error) or "no answer in time")
-        finally:
-            kept.cancel()
+                withdrawn, _ = await asyncio.gather(
+                    self._server.withdraw(prompt_id),
+                    self._job.save_handle(self._handle.next().value()),
+                    return_exceptions=True,
+                )
+        except TimeoutError:
+            withdrawn = TimeoutError("no answer in time")
+        if withdrawn is not None:
+            self._job.log.warning("the run %s may go on at ComfyUI: %s", prompt_id, withdrawn)
 
     def _log_end(self, feed: Feed) -> None:
         if feed.breaks:
