@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import sysconfig
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -52,6 +53,35 @@ def test_a_new_package_installs_and_passes_its_tests_and_the_contract(tmp_path: 
     assert checked.returncode == 0, checked.stdout
     assert "emp-plugin-image-tools2\timage-tools2.run\trun\tok" in checked.stdout
     assert (site / "emp_plugin_image_tools2" / "py.typed").exists()
+
+
+@pytest.mark.slow
+def test_the_way_from_nothing_to_a_checked_plugin_is_one_line(tmp_path: Path):
+    """In a virtual environment of its own, which sees the packages of this one."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
+    (site,) = (tmp_path / "venv" / "lib").glob("python*/site-packages")
+    (site / "outer.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
+    for name in ("emp", "pip", "pytest"):
+        program = tmp_path / "venv" / "bin" / name
+        module = "emp_core.cli" if name == "emp" else name
+        program.write_text(f'#!/bin/sh\nexec "$(dirname "$0")/python" -m {module} "$@"\n')
+        program.chmod(0o755)
+    line = (
+        "emp plugin new stars && pip install -e emp-plugin-stars && pytest emp-plugin-stars && emp plugin check stars"
+    )
+    env = {
+        "PATH": f"{tmp_path}/venv/bin:{os.environ['PATH']}",
+        "PIP_NO_DEPS": "1",
+        "PIP_NO_BUILD_ISOLATION": "0",  # pip reads this one upside down: no isolation, so nothing is downloaded
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PYTEST_ADDOPTS": "-p no:valkey -p no:cacheprovider",
+    }
+
+    done = run(["sh", "-c", line], tmp_path, env)
+
+    assert done.returncode == 0, done.stdout
+    assert "3 passed" in done.stdout
+    assert "emp-plugin-stars\tstars.run\texamples\tok" in done.stdout
 
 
 @pytest.mark.slow

@@ -41,7 +41,7 @@ def test_plugins_lists_what_is_installed_a_line_each(emp: Emp):
     run = emp("plugins")
 
     assert run.returncode == 0
-    assert "emp-plugin-image\t0.1.0\tloaded\timage.thumbnail\t" in run.stdout.splitlines()
+    assert "emp-plugin-image\t0.1.0\tloaded\timage.thumbnail, image.convert, image.montage\t" in run.stdout.splitlines()
     assert "emp-plugin-simulation\t0.1.0\tloaded\tsimulation.run, simulation.run_blocking\t" in run.stdout.splitlines()
 
 
@@ -117,12 +117,17 @@ def test_check_performs_the_examples_of_what_needs_nobody_else(emp: Emp, name: s
     assert {row["check"] for row in json.loads(run.stdout)} >= {"run", "cancel"}
 
 
-@pytest.mark.parametrize("name", ["emp-plugin-image", "image", "image.thumbnail"])
-def test_check_takes_the_name_of_a_plugin_or_of_a_job_type(emp: Emp, name: str):
+IMAGE = {"image.thumbnail", "image.convert", "image.montage"}
+
+
+@pytest.mark.parametrize(
+    ("name", "types"), [("emp-plugin-image", IMAGE), ("image", IMAGE), ("image.thumbnail", {"image.thumbnail"})]
+)
+def test_check_takes_the_name_of_a_plugin_or_of_a_job_type(emp: Emp, name: str, types: set[str]):
     run = emp("plugin", "check", name)
 
     assert run.returncode == 0
-    assert {line.split("\t")[1] for line in run.stdout.splitlines()} == {"image.thumbnail"}
+    assert {line.split("\t")[1] for line in run.stdout.splitlines()} == types
 
 
 def test_check_exits_1_and_says_what_to_do(emp: Emp, place: Path):
