@@ -18,7 +18,7 @@ INSTALL := $(PIP) install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-heavy demo dev test test-all test-heavy faults chaos mutants test-axe lint types docs bench constraints constraints-heavy clean
+.PHONY: help setup setup-heavy demo dev test test-all test-heavy faults chaos mutants lint types docs bench constraints constraints-heavy clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,10 +72,6 @@ chaos: $(READY) ## inject random faults for SECONDS=60, with SEED=n
 
 mutants: $(READY) ## break EMP in one place after the other: the fault suite must find each (MUTANTS="token")
 	PYTHONPATH=tests $(BIN)/python -m faults.mutants $(MUTANTS) $(if $(SEED),--seed $(SEED))
-
-test-axe: $(READY) ## check the monitor's pages with axe, fetched from npm
-	npm install --silent --no-save --prefix build/axe axe-core
-	EMP_TEST_AXE=$(CURDIR)/build/axe/node_modules/axe-core/axe.min.js $(BIN)/pytest -q tests/monitor/test_accessibility.py
 
 lint: types ## check style, types, imports and what may be in the tree
 	$(BIN)/ruff check

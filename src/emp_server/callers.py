@@ -63,6 +63,10 @@ ANYONE: Final = Caller("anyone", frozenset(Scope))
 """Whoever it is, where no key is asked for."""
 
 
+STRANGER: Final = Caller("nobody", frozenset())
+"""Whoever asks for an open path: may do nothing else."""
+
+
 def caller_of(key: ApiKey, token: str | None = None) -> Caller:
     """Give the holder of a key."""
     return Caller(key.name, implied(key.scopes), key, token)

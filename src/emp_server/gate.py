@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from emp_core.errors import EmpError, NotAllowed, Unauthenticated
 from emp_server.access import AUDITED
-from emp_server.callers import CALLER, Caller
+from emp_server.callers import CALLER, STRANGER, Caller
 from emp_server.crowd import Crowd
 from emp_server.keyring import KeyRing
 from emp_server.monitor.routes import PAGE_ROOTS, error_page
@@ -37,9 +37,6 @@ OPEN_PATHS: Final = frozenset(
 )
 """What needs no key: whether the server lives, the way in, and files that are the same for everybody."""
 SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
-
-STRANGER: Final = Caller("nobody", frozenset())
-"""Who asks for an open path: may do nothing else."""
 
 _audit = structlog.get_logger("emp.audit")
 

@@ -32,10 +32,10 @@ def post(server, client) -> Post:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """Run a headless Chromium; without one, skip (EMP_TEST_REQUIRE_CHROMIUM=1: fail)."""
+    """Run a headless Chromium; without one, skip (EMP_TEST_REQUIRE_BROWSER=1: fail)."""
     binary = find_chromium()
     if binary is None:
-        if os.environ.get("EMP_TEST_REQUIRE_CHROMIUM") == "1":
+        if os.environ.get("EMP_TEST_REQUIRE_BROWSER") == "1":
             pytest.fail("no chromium on the PATH")
         pytest.skip("no chromium on the PATH")
     with running_browser(binary) as browser:

@@ -51,8 +51,7 @@ def test_a_thumbnail_is_run_from_the_form_and_seen(stack: str, tab: Tab, tmp_pat
     Image.new("RGB", (64, 32), (200, 30, 60)).save(file)
     tab.go(f"{stack}/types/image.thumbnail")
     tab.follow("a.primary")
-    chosen = tab.send("Runtime.evaluate", expression="document.querySelector('input[type=file]')")["result"]["objectId"]
-    tab.send("DOM.setFileInputFiles", files=[str(file)], objectId=chosen)
+    tab.choose_file("input[type=file]", file)
     tab.wait_for("document.getElementById('payload/image').value.length > 10")
     tab.fill("[name='payload/width']", "16")
 
@@ -195,7 +194,7 @@ def test_every_control_can_be_reached_and_seen_with_the_keyboard(stack: str, tab
         reached.append(tab.evaluate("document.activeElement.textContent.trim() || document.activeElement.name"))
 
     assert reached[0] == "Skip to the content"
-    assert reached[1:7] == ["EMP", "Overview", "Jobs", "Job types", "Workers", "API"]
+    assert reached[1:8] == ["EMP", "Overview", "Jobs", "Job types", "Workers", "System", "API"]
     assert tab.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
 
 

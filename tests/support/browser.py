@@ -1,30 +1,25 @@
-"""A small client for a headless Chromium: it speaks the DevTools protocol (https://chromedevtools.github.io/devtools-protocol)."""
+"""A headless Chromium for tests, through Playwright: the one of the system, with an empty profile.
+
+Playwright keeps an event loop running in its thread, where tests could run none of their own: it gets a thread.
+"""
 
 from __future__ import annotations
 
-import base64
-import itertools
 import json
-import os
 import shutil
-import signal
-import subprocess
-import tempfile
-import time
-import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import ClientConnection, connect
+from playwright.sync_api import Browser as Chromium
+from playwright.sync_api import CDPSession, ConsoleMessage, Dialog, Page, sync_playwright
 
 from support.waiting import wait_until
 
 FLAGS: Final = (
-    "--headless",
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
@@ -36,9 +31,13 @@ FLAGS: Final = (
     "--disable-sync",
     "--hide-scrollbars",
     "--mute-audio",
-    "--remote-debugging-port=0",
 )
-_ANSWER_TIMEOUT: Final = 30.0
+TIMEOUT_MS: Final = 30_000
+_SAY_WHAT_IS_REFUSED: Final = (
+    "addEventListener('securitypolicyviolation', (e) => console.error(`CSP: ${e.violatedDirective} ${e.blockedURI}`))"
+)
+
+T = TypeVar("T")
 
 
 def find_chromium() -> str | None:
@@ -51,59 +50,39 @@ def find_chromium() -> str | None:
 class Tab:
     """One page of the browser. `troubles` collects what no page of ours may have: errors, dialogs, refused content."""
 
-    socket: ClientConnection
+    thread: ThreadPoolExecutor
+    page: Page
+    tools: CDPSession
     troubles: list[str] = field(default_factory=list)
-    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
-    _loaded: bool = False
 
-    def send(self, method: str, **params: Any) -> dict[str, Any]:
-        """Call a method of the protocol, and give its result."""
-        number = next(self._numbers)
-        self.socket.send(json.dumps({"id": number, "method": method, "params": params}))
-        deadline = time.monotonic() + _ANSWER_TIMEOUT
-        while True:
-            message = json.loads(self.socket.recv(timeout=max(deadline - time.monotonic(), 0.01)))
-            if message.get("id") == number:
-                if "error" in message:
-                    raise AssertionError(f"{method}: {message['error']}")
-                return dict(message["result"])
-            self._heard(message)
+    def __post_init__(self) -> None:
+        def on_console(message: ConsoleMessage) -> None:
+            if message.type in {"error", "warning", "assert"}:
+                self.troubles.append(f"{message.type}: {message.text} {message.location.get('url', '')}")
 
-    def _heard(self, message: dict[str, Any]) -> None:
-        params = message.get("params", {})
-        match message.get("method"):
-            case "Page.loadEventFired":
-                self._loaded = True
-            case "Runtime.exceptionThrown":
-                self.troubles.append(f"exception: {params['exceptionDetails']}")
-            case "Runtime.consoleAPICalled" if params["type"] in {"error", "warning", "assert"}:
-                self.troubles.append(f"console: {params['args']}")
-            case "Log.entryAdded" if params["entry"]["level"] in {"error", "warning"}:
-                self.troubles.append(f"log: {params['entry']['text']} {params['entry'].get('url', '')}")
-            case "Page.javascriptDialogOpening":
-                self.troubles.append(f"dialog: {params['message']}")
-                closing = {"id": 0, "method": "Page.handleJavaScriptDialog", "params": {"accept": True}}
-                self.socket.send(json.dumps(closing))
+        def on_dialog(dialog: Dialog) -> None:
+            self.troubles.append(f"dialog: {dialog.message}")
+            dialog.accept()
+
+        self.page.on("console", on_console)
+        self.page.on("dialog", on_dialog)
+        self.page.on("pageerror", lambda error: self.troubles.append(f"exception: {error}"))
+        self.page.add_init_script(_SAY_WHAT_IS_REFUSED)
+
+    def _do(self, act: Callable[[], T]) -> T:
+        return self.thread.submit(act).result()
 
     def go(self, url: str) -> None:
         """Open an address, and wait until it has loaded."""
-        self.expect_load()
-        self.send("Page.navigate", url=url)
-        self.wait_for_load()
-
-    def expect_load(self) -> None:
-        """Forget that the page has loaded: what follows loads another."""
-        self._loaded = False
-
-    def wait_for_load(self) -> None:
-        """Wait until the page that was expected has loaded."""
-        wait_until(lambda: self.evaluate("1") and self._loaded, 20)
+        self._do(lambda: self.page.goto(url))
 
     def evaluate(self, expression: str) -> Any:
         """Give the value of a JavaScript expression; promises are awaited."""
-        answer = self.send("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        # Not through the page's `eval`, which its policy refuses.
+        asked = {"expression": expression, "returnByValue": True, "awaitPromise": True}
+        answer = self._do(lambda: self.tools.send("Runtime.evaluate", asked))
         if "exceptionDetails" in answer:
-            raise AssertionError(f"{expression}: {answer['exceptionDetails']}")
+            raise AssertionError(f"{expression[:200]}: {answer['exceptionDetails']}")
         return answer["result"].get("value")
 
     def text(self, selector: str = "main") -> str:
@@ -118,103 +97,85 @@ class Tab:
         """Wait until an element says so."""
         wait_until(lambda: words in self.text(selector), timeout)
 
-    def point(self, selector: str) -> tuple[float, float]:
-        """Bring an element into view, and give its middle."""
-        place = self.evaluate(
-            f"(() => {{ const e = document.querySelector({json.dumps(selector)}); if (!e) return null;"
-            " e.scrollIntoView({block: 'center'}); const r = e.getBoundingClientRect();"
-            " return [r.x + r.width / 2, r.y + r.height / 2] })()"
-        )
-        assert place is not None, f"there is no {selector}"
-        return place[0], place[1]
-
     def move(self, x: float, y: float) -> None:
         """Move the mouse."""
-        self.send("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+        self._do(lambda: self.page.mouse.move(x, y))
 
     def click(self, selector: str) -> None:
-        """Click on an element as a mouse does."""
-        x, y = self.point(selector)
-        for kind in ("mousePressed", "mouseReleased"):
-            self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+        """Click on an element as a mouse does, as soon as that is possible."""
+        self._do(lambda: self.page.click(selector))
 
     def follow(self, selector: str) -> None:
         """Click on what leads to another page, and wait until that has loaded."""
-        self.expect_load()
-        self.click(selector)
-        self.wait_for_load()
+
+        def act() -> None:
+            with self.page.expect_navigation():
+                self.page.click(selector)
+
+        self._do(act)
 
     def fill(self, selector: str, text: str) -> None:
-        """Replace what stands in a field by typing."""
-        self.click(selector)
-        self.evaluate(f"document.querySelector({json.dumps(selector)}).select()")
-        self.send("Input.insertText", text=text)
+        """Replace what stands in a field."""
+        self._do(lambda: self.page.fill(selector, text))
+
+    def choose_file(self, selector: str, file: Path) -> None:
+        """Choose a file in a field for one."""
+        self._do(lambda: self.page.set_input_files(selector, file))
 
     def press(self, key: str) -> None:
         """Press a key."""
-        codes = {"Tab": 9, "Enter": 13, "Escape": 27}
-        text = "\r" if key == "Enter" else ""
-        for kind in ("keyDown", "keyUp"):
-            down = text if kind == "keyDown" else ""
-            self.send("Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=codes[key], text=down)
+        self._do(lambda: self.page.keyboard.press(key))
 
     def look(self, *, width: int = 1280, height: int = 900, dark: bool = False) -> None:
         """Set the size of the window, and whether the reader wants a dark page."""
-        self.send(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
-        )
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.send("Emulation.setEmulatedMedia", features=[scheme])
+        self._do(lambda: self.page.set_viewport_size({"width": width, "height": height}))
+        self._do(lambda: self.page.emulate_media(color_scheme="dark" if dark else "light"))
 
     def without_scripts(self) -> None:
         """Run no script of the pages from now on."""
-        self.send("Emulation.setScriptExecutionDisabled", value=True)
+        self._do(lambda: self.tools.send("Emulation.setScriptExecutionDisabled", {"value": True}))
 
     def screenshot(self, file: Path, *, whole: bool = True) -> None:
         """Write a picture of the page (PNG)."""
-        shot = self.send("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
-        file.write_bytes(base64.b64decode(shot["data"]))
+        self._do(lambda: self.page.screenshot(path=file, full_page=whole))
 
 
 @dataclass(frozen=True)
 class Browser:
-    """A running Chromium."""
+    """A running Chromium, and the thread in which Playwright speaks to it."""
 
-    port: int
+    thread: ThreadPoolExecutor
+    chromium: Chromium
 
     @contextmanager
     def tab(self) -> Iterator[Tab]:
-        """Open a tab of its own while the body runs."""
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/json/new?about:blank", method="PUT")
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=20) as answer:
-            target = json.load(answer)
-        with connect(target["webSocketDebuggerUrl"], max_size=None, proxy=None) as socket:
-            tab = Tab(socket)
-            for domain in ("Page", "Runtime", "Log", "Network"):
-                tab.send(f"{domain}.enable")
-            tab.look()
-            try:
-                yield tab
-            finally:
-                with suppress(ConnectionClosed, AssertionError, TimeoutError):
-                    tab.send("Page.close")
+        """Open a tab with an empty profile of its own while the body runs."""
+
+        def open_tab() -> Tab:
+            context = self.chromium.new_context()
+            context.set_default_timeout(TIMEOUT_MS)
+            page = context.new_page()
+            return Tab(self.thread, page, context.new_cdp_session(page))
+
+        tab = self.thread.submit(open_tab).result()
+        tab.look()
+        try:
+            yield tab
+        finally:
+            self.thread.submit(tab.page.context.close).result()
 
 
 @contextmanager
-def running_browser(binary: str, flags: Sequence[str] = FLAGS) -> Iterator[Browser]:
-    """Run a Chromium with an empty profile while the body runs; its whole process group ends with it."""
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        process = subprocess.Popen(
-            [binary, *flags, f"--user-data-dir={profile}", "about:blank"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+def running_browser(binary: str) -> Iterator[Browser]:
+    """Run a Chromium while the body runs; nothing of it is left."""
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="playwright") as thread:
+        playwright = thread.submit(lambda: sync_playwright().start()).result()
         try:
-            file = Path(profile) / "DevToolsActivePort"
-            wait_until(lambda: file.exists() and "\n" in file.read_text("utf-8"), 30)
-            yield Browser(int(file.read_text("utf-8").splitlines()[0]))
+            launch = playwright.chromium.launch
+            chromium = thread.submit(lambda: launch(executable_path=binary, args=list(FLAGS))).result()
+            try:
+                yield Browser(thread, chromium)
+            finally:
+                thread.submit(chromium.close).result()
         finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait(20)
+            thread.submit(playwright.stop).result()

@@ -13,6 +13,9 @@ from emp_core.store.api_keys import ApiKeyStore
 from emp_core.store.batching import Pipeline
 from emp_core.store.bell import Doorbell, Ring
 from emp_core.store.connection import connect, redacted
+from emp_core.store.doctor import Doctor, Glance
+from emp_core.store.doctor.findings import Finding, Severity
+from emp_core.store.doctor.patient import Patient
 from emp_core.store.durability import KEEPS_ALL, Durability, Level, read_durability
 from emp_core.store.feed import GAP, Event, Feed, Gap
 from emp_core.store.jobs import WAITING_LIMIT, JobStore
@@ -51,7 +54,9 @@ __all__ = [
     "Duties",
     "Event",
     "Feed",
+    "Finding",
     "Gap",
+    "Glance",
     "Glances",
     "Head",
     "History",
@@ -69,6 +74,7 @@ __all__ = [
     "Reply",
     "ReviveWord",
     "Ring",
+    "Severity",
     "Stats",
     "Store",
     "StoreLoad",
@@ -106,6 +112,7 @@ class Store:
         self._submitting = Pipeline(client, scripts, replicated=True) if replicated else pipeline
         self._replicated = replicated
         self._keys = keys
+        self._doctor = Doctor(Patient(client, namespace, PARTITION), pipeline, scripts)
         self.jobs = JobStore(pipeline, scripts, keys, self._submitting, waiting_limit)
         self.views = Views(pipeline, scripts, keys)
         self.glances = Glances(pipeline, keys)
@@ -150,6 +157,14 @@ class Store:
             StoreUnavailable: it does not answer.
         """
         return await read_load(self._pipeline, self.views)
+
+    async def glance(self) -> Glance:
+        """Let the doctor take a quick look: the store's server and who works on it, and none of the jobs.
+
+        Raises:
+            StoreError: it does not answer.
+        """
+        return await self._doctor.glance()
 
     async def close(self) -> None:
         """Let the round trips under way end."""

@@ -53,10 +53,11 @@ async def act_on_jobs(request: Request, parts: TheParts, caller: TheCaller) -> R
         done = await _act(parts, action, job_ids, caller.called(WHO), _why(first(form, "why")))
         if len(job_ids) == 1:
             return RedirectResponse(f"/jobs/{job_ids[0]}", 303)
-        return page("done.html", now=await parts.store.history.now(), title="Done", done=done, back=back)
+        return page("done.html", caller, now=await parts.store.history.now(), title="Done", done=done, back=back)
     jobs = await parts.store.views.get(job_ids)
     return page(
         "confirm.html",
+        caller,
         now=await parts.store.history.now(),
         title=f"{action.capitalize()} {plural(len(job_ids), 'job')}?",
         consequences=_consequences(action, jobs),
@@ -143,6 +144,7 @@ async def pause_type(request: Request, parts: TheParts, caller: TheCaller, job_t
     row = next(row for row in recent.rows if row.name == job_type)
     return page(
         "confirm.html",
+        caller,
         now=recent.now,
         title=f"Pause {job_type}?",
         consequences=[
@@ -190,6 +192,7 @@ async def drain_worker(request: Request, parts: TheParts, caller: TheCaller, wor
         consequences.append(f"nobody else serves {', '.join(alone[:10])}: those jobs wait until a worker does")
     return page(
         "confirm.html",
+        caller,
         now=await parts.store.history.now(),
         title=f"Drain {worker.name}?",
         consequences=consequences,

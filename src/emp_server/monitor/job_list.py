@@ -17,6 +17,7 @@ from emp_core.errors import InvalidRequest
 from emp_core.ids import is_job_id, is_job_type_name
 from emp_core.jobs import FINAL_STATES, RUNNING_STATES, TAG_LENGTH, JobState
 from emp_core.store import JobFilter, Page, cursor_before
+from emp_server.access import TheCaller
 from emp_server.monitor.job_rows import job_rows
 from emp_server.monitor.rendering import page
 from emp_server.overview import RUNNING, overview
@@ -80,7 +81,7 @@ class Tab:
     is_chosen: bool
 
 
-async def show_jobs(parts: TheParts, asked: Annotated[JobQuery, Query()]) -> Response:
+async def show_jobs(parts: TheParts, caller: TheCaller, asked: Annotated[JobQuery, Query()]) -> Response:
     """Show a page of jobs."""
     wanted_id = asked.id.strip().lower()
     if wanted_id:
@@ -93,6 +94,7 @@ async def show_jobs(parts: TheParts, asked: Annotated[JobQuery, Query()]) -> Res
     )
     return page(
         "jobs.html",
+        caller,
         now=now,
         asked=asked,
         before=_written(asked.before),

@@ -12,6 +12,7 @@ import msgspec
 from fastapi import Response
 
 from emp_core.jobs import FINAL_STATES
+from emp_server.access import TheCaller
 from emp_server.monitor.excerpts import excerpt
 from emp_server.monitor.job_rows import JobRow
 from emp_server.monitor.rendering import page
@@ -34,7 +35,7 @@ class LogLine:
     attempt: str
 
 
-async def show_job(parts: TheParts, job_id: str) -> Response:
+async def show_job(parts: TheParts, caller: TheCaller, job_id: str) -> Response:
     """Show one job."""
     sheet, now, types = await asyncio.gather(
         parts.store.glances.sheet(known_form(job_id), payload_bytes=PAYLOAD_READ, result_bytes=RESULT_READ),
@@ -46,6 +47,7 @@ async def show_job(parts: TheParts, job_id: str) -> Response:
     known = types.get(sheet.job.job_type)
     return page(
         "job.html",
+        caller,
         now=now,
         job=sheet.job,
         row=JobRow(sheet.job, sheet.job.message),

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from emp_core.jobs import JobState, WorkerInfo
 from emp_core.store import JobFilter, Minute
+from emp_server.access import TheCaller
 from emp_server.monitor.attention import findings
 from emp_server.monitor.chart import Chart, Ended, draw
 from emp_server.monitor.job_rows import job_rows
@@ -33,7 +34,7 @@ class Span(BaseModel):
     span: Literal["hour", "day"] = "hour"
 
 
-async def show_overview(parts: TheParts, asked: Annotated[Span, Query()]) -> Response:
+async def show_overview(parts: TheParts, caller: TheCaller, asked: Annotated[Span, Query()]) -> Response:
     """Show whether EMP works, and what needs attention."""
     store = parts.store
     recent, workers, gone, failed, durability = await asyncio.gather(
@@ -45,6 +46,7 @@ async def show_overview(parts: TheParts, asked: Annotated[Span, Query()]) -> Res
     )
     return page(
         "overview.html",
+        caller,
         now=recent.now,
         span=asked.span,
         findings=findings(recent.rows, workers, gone, recent.now),

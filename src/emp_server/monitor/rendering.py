@@ -11,6 +11,7 @@ from jinja2.runtime import Context
 from markupsafe import Markup
 from starlette.responses import Response
 
+from emp_server.callers import Caller
 from emp_server.monitor import wording
 from emp_server.monitor.legible import cut, visible
 
@@ -19,6 +20,8 @@ CONTENT_SECURITY: Final = (
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 HEADERS: Final = {
+    # A page of somebody who has logged out is not shown from a cache.
+    "Cache-Control": "private, no-cache",
     "Content-Security-Policy": CONTENT_SECURITY,
     # With `no-referrer` a browser sends a form with the origin `null`, which the door refuses.
     "Referrer-Policy": "same-origin",
@@ -26,9 +29,9 @@ HEADERS: Final = {
 LONGEST_TEXT: Final = 100_000
 
 
-def page(template: str, status: int = 200, **values: Any) -> Response:
-    """Render one page; every value in it is shown as text."""
-    text = _TEMPLATES.get_template(template).render(values)
+def page(template: str, caller: Caller, status: int = 200, **values: Any) -> Response:
+    """Render one page for whoever asks: every value in it is shown as text, and no act that this caller may not do."""
+    text = _TEMPLATES.get_template(template).render(values, caller=caller)
     return Response(text.encode("utf-8", "replace"), status, headers=HEADERS, media_type="text/html")
 
 

@@ -14,8 +14,20 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from emp_core.errors import EmpError, InternalError, InvalidRequest
-from emp_server.access import OPERATE, READ, READ_OR_OWN, READ_OR_SUBMIT, SUBMIT, Access, guarded
-from emp_server.monitor import actions, job_list, job_page, live, overview, run_page, type_pages, worker_pages
+from emp_server.access import ANY_KEY, OPEN, OPERATE, READ, READ_OR_OWN, READ_OR_SUBMIT, SUBMIT, Access, guarded
+from emp_server.callers import CALLER, STRANGER
+from emp_server.monitor import (
+    actions,
+    job_list,
+    job_page,
+    live,
+    login_page,
+    overview,
+    run_page,
+    system_page,
+    type_pages,
+    worker_pages,
+)
 from emp_server.monitor.rendering import page
 from emp_server.problems import REQUEST_ID
 
@@ -31,6 +43,10 @@ PAGES: Final[tuple[tuple[str, str, Endpoint, Access], ...]] = (
     ("POST", "/types/{job_type}/run", run_page.run, SUBMIT),
     ("GET", "/workers", worker_pages.show_workers, READ),
     ("GET", "/workers/{worker_id}", worker_pages.show_worker, READ),
+    ("GET", "/system", system_page.show_system, READ),
+    ("GET", "/login", login_page.show_login, OPEN),
+    ("POST", "/login", login_page.login, OPEN),
+    ("POST", "/logout", login_page.logout, ANY_KEY),
     ("POST", "/jobs/actions", actions.act_on_jobs, OPERATE),
     ("POST", "/types/{job_type}/pause", actions.pause_type, OPERATE),
     ("POST", "/types/{job_type}/resume", actions.resume_type, OPERATE),
@@ -66,6 +82,7 @@ def error_page(scope: Scope, error: EmpError) -> Response:
     shown = error if error.status else InternalError("the server could not do this; its log says why")
     answer = page(
         "error.html",
+        scope.get(CALLER, STRANGER),
         shown.status,
         now=datetime.now(tz=UTC),
         title=shown.title,

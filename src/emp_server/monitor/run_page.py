@@ -59,7 +59,7 @@ async def show_run(parts: TheParts, caller: TheCaller, job_type: str, asked: Ann
     """Show the form of a type, empty or with the payload of another job."""
     known = await parts.catalog.known(job_type)
     draft = await _like(parts, caller, known, asked) if asked.like else _fresh(known, as_json=asked.as_json)
-    return await _form_page(parts, known, draft)
+    return await _form_page(parts, caller, known, draft)
 
 
 def _fresh(known: KnownType, *, as_json: bool) -> Draft:
@@ -112,9 +112,9 @@ async def run(request: Request, parts: TheParts, caller: TheCaller, job_type: st
         idempotency = make_idempotency(key, caller.idempotency_scope, digest)
         submission = await checked_submission(parts, caller, known, payload, options, idempotency)
     except InvalidPayload as error:
-        return await _form_page(parts, known, draft, form, error.faults, status=error.status)
+        return await _form_page(parts, caller, known, draft, form, error.faults, status=error.status)
     except RequestError as error:
-        return await _form_page(parts, known, draft, form, refusal=error.detail, status=error.status)
+        return await _form_page(parts, caller, known, draft, form, refusal=error.detail, status=error.status)
     admit(parts, caller)
     submitted = await store_one(parts, submission)
     _log.info("job_submitted_by_hand", job_id=submitted.job_id, job_type=job_type)
@@ -152,6 +152,7 @@ def _options(form: Form) -> Options:
 
 async def _form_page(
     parts: Parts,
+    caller: Caller,
     known: KnownType,
     draft: Draft,
     sent: Form | None = None,
@@ -167,6 +168,7 @@ async def _form_page(
     once = first(given, "once")
     return page(
         "run.html",
+        caller,
         status,
         now=await parts.store.history.now(),
         name=known.newest.job_type,

@@ -12,6 +12,7 @@ from emp_core.errors import UnknownJobType
 from emp_core.ids import is_job_type_name
 from emp_core.jobs import JobState
 from emp_core.store import Head, JobFilter
+from emp_server.access import TheCaller
 from emp_server.monitor.excerpts import excerpt
 from emp_server.monitor.job_rows import job_rows
 from emp_server.monitor.rendering import page
@@ -22,13 +23,13 @@ from emp_server.parts import TheParts
 FAILED_SHOWN: Final = 5
 
 
-async def show_types(parts: TheParts) -> Response:
+async def show_types(parts: TheParts, caller: TheCaller) -> Response:
     """Show all job types."""
     recent = await read_recent(parts)
-    return page("types.html", now=recent.now, rows=recent.rows)
+    return page("types.html", caller, now=recent.now, rows=recent.rows)
 
 
-async def show_type(parts: TheParts, job_type: str) -> Response:
+async def show_type(parts: TheParts, caller: TheCaller, job_type: str) -> Response:
     """Show one job type."""
     if not is_job_type_name(job_type):
         raise UnknownJobType("there is no such job type")
@@ -47,6 +48,7 @@ async def show_type(parts: TheParts, job_type: str) -> Response:
     examples = [msgspec.json.encode(example) for example in (newest.examples if newest else ())]
     return page(
         "type.html",
+        caller,
         now=recent.now,
         row=row,
         newest=newest,

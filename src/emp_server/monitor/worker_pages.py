@@ -13,6 +13,7 @@ from emp_core.errors import WorkerNotFound
 from emp_core.ids import JobId, WorkerId, is_job_id
 from emp_core.jobs import RUNNING_STATES, Job, WorkerInfo
 from emp_core.store import JobFilter
+from emp_server.access import TheCaller
 from emp_server.monitor.job_rows import job_rows
 from emp_server.monitor.rendering import page
 from emp_server.parts import Parts, TheParts
@@ -33,7 +34,7 @@ class WorkerRow:
         return [plugin for plugin in self.worker.plugins if plugin.get("state") == "failed"]
 
 
-async def show_workers(parts: TheParts) -> Response:
+async def show_workers(parts: TheParts, caller: TheCaller) -> Response:
     """Show all workers."""
     workers, gone, now = await asyncio.gather(
         parts.store.workers.list(), parts.store.workers.gone(), parts.store.history.now()
@@ -44,10 +45,10 @@ async def show_workers(parts: TheParts) -> Response:
         WorkerRow(worker, [jobs[id_] for id_ in shown[worker.worker_id] if id_ in jobs])
         for worker in sorted(workers, key=lambda worker: (worker.status != "lost", worker.name, worker.worker_id))
     ]
-    return page("workers.html", now=now, rows=rows, gone=gone)
+    return page("workers.html", caller, now=now, rows=rows, gone=gone)
 
 
-async def show_worker(parts: TheParts, worker_id: str) -> Response:
+async def show_worker(parts: TheParts, caller: TheCaller, worker_id: str) -> Response:
     """Show one worker; one that has gone as long as it is remembered."""
     if not is_job_id(worker_id):
         raise WorkerNotFound("there is no such worker")
@@ -58,10 +59,10 @@ async def show_worker(parts: TheParts, worker_id: str) -> Response:
         left = next((each for each in gone if each.worker_id == worker_id), None)
         if left is None:
             raise WorkerNotFound(f"there is no worker {worker_id}, and none with this id left lately")
-        return page("worker.html", now=now, row=WorkerRow(left, ()), rows=[], has_gone=True)
+        return page("worker.html", caller, now=now, row=WorkerRow(left, ()), rows=[], has_gone=True)
     held = await parts.store.views.list(JobFilter(worker=worker_id), None, parts.settings.page_default_items)
     rows = await job_rows(parts.store, held.jobs)
-    return page("worker.html", now=now, row=WorkerRow(worker, held.jobs), rows=rows, has_gone=False)
+    return page("worker.html", caller, now=now, row=WorkerRow(worker, held.jobs), rows=rows, has_gone=False)
 
 
 async def _held(parts: Parts, job_ids: Sequence[JobId]) -> dict[JobId, Job]:

@@ -9,6 +9,7 @@ import msgspec
 from fastapi import Request, Response
 
 from emp_server import media
+from emp_server.access import TheCaller
 from emp_server.monitor.rendering import page
 from emp_server.openapi import openapi_document
 from emp_server.parts import TheParts
@@ -20,8 +21,8 @@ async def openapi(request: Request, parts: TheParts) -> Response:
     return Response(msgspec.json.encode(document), media_type=media.JSON)
 
 
-async def docs(request: Request, parts: TheParts) -> Response:
+async def docs(request: Request, parts: TheParts, caller: TheCaller) -> Response:
     """Show the OpenAPI document as a page."""
     document = openapi_document(request.app.routes, await parts.catalog.types())
     schemas = {name: json.dumps(schema, indent=2) for name, schema in document["components"]["schemas"].items()}
-    return page("docs.html", now=datetime.now(tz=UTC), document=document, schemas=schemas)
+    return page("docs.html", caller, now=datetime.now(tz=UTC), document=document, schemas=schemas)

@@ -20,10 +20,18 @@ from emp_core.store.doctor.patient import Patient
 from emp_core.store.durability import read_durability
 from emp_core.store.scripts import Scripts
 
-__all__ = ["KEYS_LOOKED_AT", "Doctor", "Finding", "Severity", "open_doctor", "worst"]
+__all__ = ["KEYS_LOOKED_AT", "Doctor", "Finding", "Glance", "Severity", "open_doctor", "worst"]
 
 KEYS_LOOKED_AT: Final = 1_000_000
 """How many keys of the store an examination walks, unless it is told otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """What a quick look finds, and what the store's server says of itself (INFO; empty where that is forbidden)."""
+
+    findings: Sequence[Finding]
+    info: service.Info
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +45,18 @@ class Doctor:
 
     async def examine(self) -> list[Finding]:
         """Answer every question, always in the same order."""
-        return [*await self._service(), *await self._keys(), *await self._fleet()]
+        return [*await self._service(await service.read_info(self.patient)), *await self._keys(), *await self._fleet()]
+
+    async def glance(self) -> Glance:
+        """Answer the questions that cost the same however many jobs there are: no key is walked."""
+        info = await service.read_info(self.patient)
+        return Glance([*await self._service(info), *await self._fleet()], info)
 
     async def mend(self, findings: Sequence[Finding]) -> int:
         """Mend what the findings name; give how much was mended."""
         return await mend(self.patient, [damage for finding in findings for damage in finding.damages])
 
-    async def _service(self) -> list[Finding]:
-        info = await service.read_info(self.patient)
+    async def _service(self, info: service.Info) -> list[Finding]:
         # Whether EMP waits for a replica is a setting of the server, which is not asked here.
         durability = await read_durability(self.pipeline, replicated=False)
         return [

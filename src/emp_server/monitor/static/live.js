@@ -41,10 +41,14 @@ function open() {
   stream = new EventSource(path);
   // Whatever happened before the stream stood has to be fetched.
   stream.addEventListener("open", () => refresh());
-  stream.addEventListener("changed", () => refresh());
+  // What no job changes is looked at now and then only.
+  if (!("rarely" in document.querySelector("main").dataset)) stream.addEventListener("changed", () => refresh());
   stream.addEventListener("error", () => {
     say("No connection, trying again", "lost");
-    if (stream?.readyState === EventSource.CLOSED) reopen();
+    if (stream?.readyState === EventSource.CLOSED) {
+      reopen();
+      refresh(); // says why: the session is over, or the store is away
+    }
   });
   timer ||= setInterval(() => refresh(), TICK);
 }
@@ -70,7 +74,8 @@ async function refresh() {
   wanted = false;
   try {
     const answer = await fetch(location.href, { cache: "no-store" });
-    if (answer.ok) show(await answer.text());
+    if (answer.redirected) location.reload(); // the session is over: the page leads to the login by itself
+    else if (answer.ok) show(await answer.text());
     else refused(answer.status);
   } catch {
     say("No connection, trying again", "lost");

@@ -2,6 +2,7 @@
 import { copyButtons } from "./copy.js";
 import { filesToFields, growingLists } from "./forms.js";
 import { follow } from "./live.js";
+import { passThrough } from "./login.js";
 import { selecting } from "./rows.js";
 
 selecting();
@@ -9,3 +10,4 @@ copyButtons();
 filesToFields();
 growingLists();
 follow();
+passThrough();

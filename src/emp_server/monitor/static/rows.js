@@ -5,13 +5,16 @@ export function selecting() {
   const form = list();
   if (!form) return;
   const all = form.querySelector("[data-all]");
-  all.hidden = false;
-  all.addEventListener("change", (event) => {
-    for (const box of boxes(form)) box.checked = event.target.checked;
-  });
+  // Who may not act on jobs has nothing to select, only rows to read.
+  if (all) {
+    all.hidden = false;
+    all.addEventListener("change", (event) => {
+      for (const box of boxes(form)) box.checked = event.target.checked;
+    });
+  }
   form.querySelector("[data-show]").addEventListener("click", () => {
     for (const box of boxes(form)) box.checked = false;
-    all.querySelector("input").checked = false;
+    if (all) all.querySelector("input").checked = false;
     document.dispatchEvent(new CustomEvent("emp:refresh"));
   });
 }
