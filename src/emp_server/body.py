@@ -22,7 +22,10 @@ def media_type(headers: Mapping[bytes, bytes], allowed: frozenset[bytes]) -> byt
     Raises:
         UnsupportedMediaType: it is not an allowed one, not in UTF-8, or the body is compressed.
     """
-    kind, _, parameters = headers.get(b"content-type", b"").partition(b";")
+    named = headers.get(b"content-type", b"")
+    if named in allowed and b"content-encoding" not in headers:
+        return named
+    kind, _, parameters = named.partition(b";")
     kind = kind.strip().lower()
     names = b" or ".join(sorted(allowed)).decode()
     if kind not in allowed:

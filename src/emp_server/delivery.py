@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -29,6 +29,9 @@ class Wait:
         return {} if self.preference_applied is None else {"Preference-Applied": self.preference_applied}
 
 
+NO_WAIT: Final = Wait()
+
+
 def read_wait(prefer: str, query: str | None, longest: timedelta) -> Wait:
     """Read `?wait=N` or `Prefer: wait=N`; more than the longest wait is cut to it, as RFC 7240 allows.
 
@@ -51,8 +54,10 @@ def read_wait(prefer: str, query: str | None, longest: timedelta) -> Wait:
     return Wait(whole, f"wait={whole}")
 
 
-def read_idempotency(headers: Mapping[bytes, bytes], scope: str, digest: str) -> Idempotency | None:
+def read_idempotency(headers: Mapping[bytes, bytes], scope: str, digest: Callable[[], str]) -> Idempotency | None:
     """Read the `Idempotency-Key` header: a quoted string as the draft standard says, or the bare key.
+
+    `digest` is asked for only where there is a key.
 
     Raises:
         InvalidRequest: it is empty, too long, or has characters that cannot be seen.
@@ -62,7 +67,7 @@ def read_idempotency(headers: Mapping[bytes, bytes], scope: str, digest: str) ->
         return None
     key = text.decode("latin-1").strip()
     quoted = _QUOTED.fullmatch(key)
-    return make_idempotency(re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else key, scope, digest)
+    return make_idempotency(re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else key, scope, digest())
 
 
 def make_idempotency(key: str, scope: str, digest: str) -> Idempotency:

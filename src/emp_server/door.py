@@ -7,6 +7,7 @@ requests that a browser sends for a foreign page are refused, on every method an
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import re
 import secrets
 from typing import Final
@@ -27,7 +28,10 @@ _ARMOUR: Final = (
     (b"referrer-policy", b"no-referrer"),
     (b"x-frame-options", b"DENY"),
     (b"cross-origin-resource-policy", b"same-origin"),
+    (b"content-security-policy", CONTENT_SECURITY),
+    (b"cache-control", b"no-store"),
 )
+_ARMOUR_NAMES: Final = frozenset(name for name, _ in _ARMOUR)
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]@/\s]+?)\.?(:\d{1,5})?")
 
@@ -45,6 +49,9 @@ class Door:
         if settings.host not in EVERY_ADDRESS:
             self._names |= {settings.host.lower()}
         self._known: set[bytes] = set()
+        # Nobody has to guess a request's id, it only has to be another one: chance once, then counted.
+        self._chance = secrets.token_hex(4)
+        self._requests = itertools.count()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; lifespan events pass through."""
@@ -54,7 +61,7 @@ class Door:
         headers = dict(scope["headers"])
         request_id = headers.get(b"x-request-id", b"")
         if _REQUEST_ID.fullmatch(request_id) is None:
-            request_id = secrets.token_hex(8).encode()
+            request_id = f"{self._chance}{next(self._requests) & 0xFFFFFFFF:08x}".encode()
         scope[REQUEST_ID] = request_id.decode()
         started = False
 
@@ -111,10 +118,6 @@ def _is_address(name: str) -> bool:
 
 def _armoured(headers: list[tuple[bytes, bytes]], request_id: bytes) -> list[tuple[bytes, bytes]]:
     """Add what every answer carries; a page brings its own policies, a cacheable answer its own cache rule."""
-    names = {name for name, _ in headers}
-    answer = [*headers, *(each for each in _ARMOUR if each[0] not in names), (b"x-request-id", request_id)]
-    if b"content-security-policy" not in names:
-        answer.append((b"content-security-policy", CONTENT_SECURITY))
-    if b"cache-control" not in names:
-        answer.append((b"cache-control", b"no-store"))
-    return answer
+    own = [name for name, _ in headers if name in _ARMOUR_NAMES]
+    armour = [each for each in _ARMOUR if each[0] not in own] if own else _ARMOUR
+    return [*headers, *armour, (b"x-request-id", request_id)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any, Final, TypeVar
@@ -159,13 +160,30 @@ def _array_decoder(length: int) -> msgspec.json.Decoder[msgspec.Struct]:
     return msgspec.json.Decoder(msgspec.defstruct("FirstElements", fields, array_like=True))
 
 
+_SPACE: Final = rb"[ \t\n\r]*"
+_PLAIN_HEAD: Final = re.compile(
+    _SPACE.join((b"", rb"\{", b'"job_type"', b":", rb'"[^"\\]*"', b",", b'"payload"', b":", b""))
+)
+_PRIORITY: Final = _SPACE.join((b",", b'"priority"', b":", b"-?[0-9]+", b""))
+_PLAIN_END: Final = re.compile(_SPACE.join((b"", b"(?:" + _PRIORITY + rb")?\}", b"")))
+
+
+def _is_plain(body: bytes, payload: bytes) -> bool:
+    """Tell whether a well-formed envelope is of the form that most are: nothing can come twice in it."""
+    head = _PLAIN_HEAD.match(body)
+    if head is None or not body.startswith(payload, head.end()):
+        return False
+    return _PLAIN_END.fullmatch(body, head.end() + len(payload)) is not None
+
+
 def _parse(body: bytes, decoder: msgspec.json.Decoder[EnvelopeT]) -> EnvelopeT:
     text = strict_json.decoded(body)
     try:
         envelope = decoder.decode(body)
     except _UNREADABLE as error:
         raise strict_json.malformed(error, text) from error
-    repeated = strict_json.repeated_key(text, "payload", bytes(envelope.payload).decode())
+    payload = bytes(envelope.payload)
+    repeated = None if _is_plain(body, payload) else strict_json.repeated_key(text, "payload", payload.decode())
     if repeated is not None:
         at = strict_json.pointer(repeated)
         raise InvalidRequest(

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from typing import assert_never
 
-from starlette.responses import Response
 from starlette.types import Receive
 
 from emp_core.api_keys import Scope
@@ -19,16 +17,17 @@ from emp_core.errors import (
     StoreError,
     WaitingLineFull,
 )
-from emp_core.jobs import FINAL_STATES, WAITING_STATES, Idempotency, Job, JobDetails, JobState, Submission
+from emp_core.jobs import FINAL_STATES, Idempotency, JobDetails, Submission
 from emp_core.store import Submitted, SubmitWord
-from emp_server import media
 from emp_server.answers import details_json, job_path
 from emp_server.callers import Caller
 from emp_server.catalog import KnownType
 from emp_server.delivery import Wait
 from emp_server.envelope import Options
+from emp_server.new_jobs import new_job, new_job_json
 from emp_server.options import make_submission
 from emp_server.parts import Parts
+from emp_server.plain_answer import PlainJson
 from emp_server.turns import apart
 from emp_server.waiting import read_details, wait_for_end
 
@@ -72,30 +71,6 @@ def warnings_for(known: KnownType) -> Sequence[str]:
     return () if known.workers_online else (NO_WORKER,)
 
 
-def _new_job(submission: Submission, submitted: Submitted) -> JobDetails | None:
-    """Give a job as it was stored just now, without another round trip; by now a worker may have it.
-
-    None where the submission repeats another: then the first job is stored, and may have gone far.
-    """
-    state, created_at = submitted.state, submitted.created_at
-    if submitted.word is not SubmitWord.OK or state not in WAITING_STATES or created_at is None:
-        return None
-    due = submission.run_at or created_at + (submission.delay or timedelta(0))
-    job = Job(
-        job_id=submission.job_id,
-        job_type=submission.job_type,
-        state=state,
-        priority=submission.priority,
-        attempt=0,
-        max_attempts=submission.max_attempts,
-        created_at=created_at,
-        scheduled_at=due if state is JobState.SCHEDULED else None,
-        expires_at=max(due, created_at) + submission.expires_in if submission.expires_in is not None else None,
-        tags=submission.tags,
-    )
-    return JobDetails(job, position=None, attempts=(), result=None, error=None)
-
-
 def admit(parts: Parts, caller: Caller, jobs: int = 1) -> Mapping[str, str]:
     """Let a caller submit jobs, before anything is done for it; give the headers that say what it has left.
 
@@ -125,21 +100,19 @@ async def store_one(parts: Parts, submission: Submission) -> Submitted:
 
 async def answer_one(
     parts: Parts, submission: Submission, submitted: Submitted, known: KnownType, wait: Wait, receive: Receive
-) -> Response:
+) -> PlainJson:
     """Answer with a stored job: 202, or 200 if the client waits and it ended in time.
 
     Raises:
         EmpError: it repeats a submission whose job cannot be shown now, or not any more.
     """
-    new = _new_job(submission, submitted)
-    details = new if new is not None and not wait.seconds else await _follow(parts, submitted, new, wait, receive)
-    ended = bool(wait.seconds) and details.job.state in FINAL_STATES
-    return Response(
-        details_json(details, () if ended else warnings_for(known)),
-        status_code=200 if ended else 202,
-        headers={"Location": job_path(submitted.job_id), **wait.headers},
-        media_type=media.JSON,
-    )
+    status = 202
+    text = None if wait.seconds else new_job_json(submission, submitted, warnings_for(known))
+    if text is None:
+        details = await _follow(parts, submitted, new_job(submission, submitted), wait, receive)
+        ended = bool(wait.seconds) and details.job.state in FINAL_STATES
+        text, status = details_json(details, () if ended else warnings_for(known)), 200 if ended else 202
+    return PlainJson(text, status, {"Location": job_path(submitted.job_id), **wait.headers})
 
 
 async def _follow(

@@ -125,6 +125,10 @@ def test_a_wrong_member_is_refused_with_a_pointer_to_it(body, pointer):
     [
         b'{"job_type":"a","job_type":"a","payload":1}',
         b'{"payload":1,"payload":1,"job_type":"a"}',
+        b'{"job_type":"a","payload":1,"payload":1}',
+        b'{"job_type":"a","payload":12,"payload":1}',
+        b'{"job_type":"a","payload":1,"priority":1,"priority":1}',
+        b'{"job_type":"a","payload":1,"job_type":"a"}',
         b'{"payload":12,"payload":1,"job_type":"a"}',
         b'{"payload":1,"job_type":"a","payload":12}',
         b'{"payload":"a\\",\\"b","payload":"a","job_type":"a"}',

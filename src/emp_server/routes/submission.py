@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import partial
 from urllib.parse import parse_qs
 
-from starlette.responses import Response
-from starlette.types import Receive, Send
+from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as AsgiScope
 
 from emp_core.errors import EmpError, InvalidRequest
 from emp_server.body import JSON_BODY, media_type, read_body
 from emp_server.callers import caller_in
-from emp_server.delivery import Wait, read_idempotency, read_wait
+from emp_server.delivery import NO_WAIT, Wait, read_idempotency, read_wait
 from emp_server.envelope import parse_envelope, parse_options, parse_payload
 from emp_server.parts import Parts
 from emp_server.problems import problem_answer
@@ -30,13 +30,14 @@ class SubmitJob:
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Store a job and answer with it."""
+        answer: ASGIApp
         try:
             answer = await self._answer(scope, receive)
         except EmpError as error:
             answer = problem_answer(error, scope)
         await answer(scope, receive, send)
 
-    async def _answer(self, scope: AsgiScope, receive: Receive) -> Response:
+    async def _answer(self, scope: AsgiScope, receive: Receive) -> ASGIApp:
         parts, headers, query = self._parts, dict(scope["headers"]), _query(scope)
         caller = caller_in(scope)
         headers_of_rate = admit(parts, caller)
@@ -47,12 +48,12 @@ class SubmitJob:
         body = await read_body(headers, receive, parts.settings.body_limit_bytes)
         with parts.crowd.working():
             envelope = await apart(parse_envelope, body)
-            idempotency = read_idempotency(headers, caller.idempotency_scope, hashlib.sha256(body).hexdigest())
+            idempotency = read_idempotency(headers, caller.idempotency_scope, lambda: hashlib.sha256(body).hexdigest())
             known = await parts.catalog.known(envelope.job_type)
             submission = await checked_submission(parts, caller, known, bytes(envelope.payload), envelope, idempotency)
             submitted = await store_one(parts, submission)
         answer = await answer_one(parts, submission, submitted, known, wait, receive)
-        answer.headers.update(headers_of_rate)
+        answer.add(headers_of_rate)
         return answer
 
 
@@ -64,13 +65,14 @@ class SubmitTypedJob:
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Store a job and answer with it."""
+        answer: ASGIApp
         try:
             answer = await self._answer(scope, receive)
         except EmpError as error:
             answer = problem_answer(error, scope)
         await answer(scope, receive, send)
 
-    async def _answer(self, scope: AsgiScope, receive: Receive) -> Response:
+    async def _answer(self, scope: AsgiScope, receive: Receive) -> ASGIApp:
         parts, headers, query = self._parts, dict(scope["headers"]), _query(scope)
         caller = caller_in(scope)
         headers_of_rate = admit(parts, caller)
@@ -81,12 +83,12 @@ class SubmitTypedJob:
         body = await read_body(headers, receive, parts.settings.payload_limit_bytes)
         with parts.crowd.working():
             payload = await apart(parse_payload, body)
-            digest = _digest(known.newest.job_type, query, body)
+            digest = partial(_digest, known.newest.job_type, query, body)
             idempotency = read_idempotency(headers, caller.idempotency_scope, digest)
             submission = await checked_submission(parts, caller, known, payload, options, idempotency)
             submitted = await store_one(parts, submission)
         answer = await answer_one(parts, submission, submitted, known, wait, receive)
-        answer.headers.update(headers_of_rate)
+        answer.add(headers_of_rate)
         return answer
 
 
@@ -101,6 +103,8 @@ def _query(scope: AsgiScope) -> dict[str, list[str]]:
 
 
 def _take_wait(parts: Parts, headers: Mapping[bytes, bytes], query: dict[str, list[str]]) -> Wait:
+    if not query and b"prefer" not in headers:
+        return NO_WAIT
     asked = query.pop("wait", None)
     prefer = headers.get(b"prefer", b"").decode("latin-1")
     return read_wait(prefer, None if asked is None else str(_single("wait", asked)), parts.settings.longest_wait)
