@@ -21,7 +21,7 @@ INSTALL := $(PIP) install --quiet --constraint constraints.txt
 .PHONY: help setup setup-heavy demo dev test test-all test-heavy faults chaos mutants lint types docs bench constraints constraints-heavy clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY) ## make .venv with EMP, its plugins and the tools
 

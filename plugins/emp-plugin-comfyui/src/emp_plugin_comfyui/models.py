@@ -88,7 +88,8 @@ class Run(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     workflow: dict[NodeId, Node] = Field(
-        description='the workflow in API format, as ComfyUI\'s "Export (API)" writes it: nodes by their ids',
+        description="the workflow in API format, as ComfyUI's Export (API) writes it: nodes by their ids. A file with "
+        "`nodes` and `links` is the editor's own format, and is refused",
         min_length=1,
         max_length=NODES_LIMIT,
     )
