@@ -13,7 +13,7 @@ import emp_worker
 import emp_worker.testing
 from emp_core import messages
 from emp_core.jobs import FINAL_STATES, JobState, Reason
-from emp_worker import JobContext, JobType, hookspecs
+from emp_worker import JobContext, JobType, failures, hookspecs
 from support.pages import ROOT, code, page, rows, section
 
 PLUGIN_API = page("docs/reference/plugin-api.md")
@@ -77,6 +77,17 @@ def test_the_members_of_a_job_are_explained():
     members = {bare(row["member"]) for row in rows(section(PLUGIN_API, "`JobContext`"))}
 
     assert members == {name for name in dir(JobContext) if not name.startswith("_")}
+
+
+def test_every_error_of_an_attempt_is_explained():
+    named = [bare(row["error"]) for row in rows(section(PLUGIN_API, "What an attempt can end with"))]
+    known = {
+        name
+        for name, value in vars(failures).items()
+        if inspect.isclass(value) and value.__module__ == failures.__name__
+    }
+
+    assert set(named) - {"anything else"} == known - {"AttemptFailure", "InvalidJobType"}
 
 
 def test_the_hooks_are_explained_with_their_arguments():
