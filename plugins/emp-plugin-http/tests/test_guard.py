@@ -156,10 +156,16 @@ def test_a_redirect_to_a_private_address_is_refused(service: Service, monkeypatc
 
 
 @pytest.mark.parametrize(
-    "url", ["ftp://x/", "x", "http://", "http://u:p@x/", "http://x:99999/", "http://\x00/", "javascript:1"]
+    "url",
+    ["ftp://x/", "x", "http://", "http://u:p@x/", "http://x:99999/", "http://\x00/", "javascript:1"],
 )
 def test_what_is_no_http_url_is_refused(url: str):
     assert code({"url": url}) == "bad_url"
+
+
+@pytest.mark.parametrize("host", ["..xn--a", "[", "-xn--a", "*xn--a=", "a" * 300, "xn--", "ß.example"])
+def test_a_strange_host_is_refused_and_nothing_worse(host: str):
+    assert code({"url": f"http://{host}/"}) in {"bad_url", "target_not_allowed"}
 
 
 def test_a_name_that_changes_its_address_gains_nothing(service: Service):

@@ -29,6 +29,10 @@ _KEPT_ELSEWHERE: Final = frozenset({"accept", "accept-language", "content-type",
 """Header fields that go along to another origin: any other may be a secret."""
 
 
+_UNREADABLE: Final = (httpx2.InvalidURL, ValueError)
+"""What httpx2 raises for a URL: the second for hosts that are no IDNA names, and for lone surrogates."""
+
+
 @dataclass(frozen=True, slots=True)
 class Received:
     """An answer as it came; names of header fields are in small letters."""
@@ -169,21 +173,20 @@ async def exchange() -> AsyncIterator[Exchange]:
 
 def _url(text: str) -> httpx2.URL:
     try:
-        url = httpx2.URL(text)
-    except httpx2.InvalidURL as error:
+        return _sound(httpx2.URL(text))
+    except _UNREADABLE as error:
         raise _bad(f"the URL cannot be read: {error}") from None
-    return _sound(url)
 
 
 def _joined(url: httpx2.URL, target: str) -> httpx2.URL:
     try:
         return _sound(url.join(target))
-    except httpx2.InvalidURL as error:
+    except _UNREADABLE as error:
         raise _bad(f"{_shown(url)} redirects to what is no URL: {error}") from None
 
 
 def _sound(url: httpx2.URL) -> httpx2.URL:
-    if url.scheme not in {"http", "https"} or not url.host:
+    if url.scheme not in {"http", "https"} or not url.raw_host:
         raise _bad("a URL begins with http:// or https:// and a host")
     if url.port is not None and not 1 <= url.port <= 65_535:
         raise _bad("a port is a number from 1 to 65535")
@@ -197,7 +200,8 @@ def _bad(told: str) -> JobError:
 
 
 def _origin(url: httpx2.URL) -> tuple[str, str, int]:
-    return url.scheme, url.host, url.port or (443 if url.scheme == "https" else 80)
+    # The form that is looked up: xn--..., not what people read.
+    return url.scheme, url.raw_host.decode("ascii"), url.port or (443 if url.scheme == "https" else 80)
 
 
 def _shown(url: httpx2.URL) -> str:
