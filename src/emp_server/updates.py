@@ -137,7 +137,7 @@ class Updates:
             listener.stop()
 
     async def _follow(self) -> None:
-        async with self._feed.subscribe(jobs=True, workers=True) as events:
+        async with self._feed.subscribe(jobs=True, workers=True, concerns=self._is_heard) as events:
             async for event in events:
                 match event:
                     case JobUpdateMessage():
@@ -155,6 +155,9 @@ class Updates:
                             listener.miss()
                     case unreachable:
                         assert_never(unreachable)
+
+    def _is_heard(self, job_id: str) -> bool:
+        return bool(self._of_all) or job_id in self._of_job
 
     def _everybody(self) -> list[Listener]:
         return [*self._of_all, *(listener for some in self._of_job.values() for listener in some)]

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from enum import Enum
+from typing import Final
 
 import structlog
 from pydantic import ValidationError
@@ -26,6 +27,9 @@ RECONNECT_FIRST = 0.05
 RECONNECT_LAST = 2.0
 SILENCE = 5.0
 """Seconds without a message after which the store is asked whether it is still there."""
+
+_OF_A_JOB: Final = b'{"job_id":"'
+"""How the scripts begin a message about a job, so that its id is found without reading it."""
 
 _log = structlog.get_logger()
 
@@ -50,30 +54,38 @@ class Feed:
 
     @asynccontextmanager
     async def subscribe(
-        self, *, jobs: bool = True, workers: bool = True, available: bool = False
+        self,
+        *,
+        jobs: bool = True,
+        workers: bool = True,
+        available: bool = False,
+        concerns: Callable[[str], bool] | None = None,
     ) -> AsyncIterator[AsyncIterator[Event]]:
         """Subscribe, and give the events as they come; the first one is GAP, when the subscription stands.
 
-        A lost connection never ends the iteration: it is made anew for as long as it takes.
+        A lost connection never ends the iteration: it is made anew for as long as it takes. With `concerns`, what is
+        about a job for whose id it says no is passed over unread: most of what happens concerns nobody here.
         """
         wanted = {"updates": jobs, "workers": workers, "available": available}
         channels = [self._keys("feed", name) for name, is_wanted in wanted.items() if is_wanted]
         client = self._connect()
-        events = self._events(client, channels)
+        events = self._events(client, channels, concerns)
         try:
             yield events
         finally:
             await events.aclose()
             await client.aclose()
 
-    async def _events(self, client: Redis, channels: list[str]) -> AsyncGenerator[Event]:
+    async def _events(
+        self, client: Redis, channels: list[str], concerns: Callable[[str], bool] | None
+    ) -> AsyncGenerator[Event]:
         pause, outage = RECONNECT_FIRST, Outage(_log, "feed_lost")
         while True:
             try:
                 async with client.pubsub() as subscription:
                     with closed_transport_is_lost_connection():
                         await subscription.subscribe(*channels)
-                    async for event in _read(subscription, len(channels)):
+                    async for event in _read(subscription, len(channels), concerns):
                         pause = RECONNECT_FIRST
                         outage.over()
                         yield event
@@ -83,7 +95,7 @@ class Feed:
             pause = min(pause * 2, RECONNECT_LAST)
 
 
-async def _read(subscription: PubSub, channels: int) -> AsyncIterator[Event]:
+async def _read(subscription: PubSub, channels: int, concerns: Callable[[str], bool] | None) -> AsyncIterator[Event]:
     """Give a subscription's events; one more subscribe event than channels means that redis-py reconnected."""
     confirmed = 0
     is_asked = False
@@ -105,7 +117,14 @@ async def _read(subscription: PubSub, channels: int) -> AsyncIterator[Event]:
                 yield GAP
         elif received["type"] == "message":
             for line in received["data"].splitlines():
+                if concerns is not None and line.startswith(_OF_A_JOB) and not concerns(_id_of(line)):
+                    continue
                 try:
                     yield parse_message(line)
                 except ValidationError as error:
                     _log.warning("message_not_read", error=str(error))
+
+
+def _id_of(line: bytes) -> str:
+    """Give the id with which a message about a job begins."""
+    return line[len(_OF_A_JOB) : line.find(b'"', len(_OF_A_JOB))].decode(errors="replace")

@@ -56,6 +56,21 @@ async def test_a_follower_hears_of_jobs_and_workers_in_the_spec_form(engine: Eng
     assert offered.job_request_payload == '{"a": "\\u00e4"}'
 
 
+async def test_a_follower_is_spared_the_jobs_that_do_not_concern_it(engine: Engine) -> None:
+    """By their ids, without reading their messages; of workers it hears all the same."""
+    ours, other = new_job_id(), new_job_id()
+    async with engine.store.feed.subscribe(concerns=lambda job_id: job_id == ours) as events:
+        await anext(events)
+        await engine.submit(other)
+        await engine.worker()
+        await engine.submit(ours)
+        with anyio.fail_after(5):
+            heard = [await anext(events) for _ in range(2)]
+
+    assert {type(event) for event in heard} == {JobUpdateMessage, WorkerStatusMessage}
+    assert [event.job_id for event in heard if isinstance(event, JobUpdateMessage)] == [ours]
+
+
 async def test_a_follower_hears_only_what_it_wants(engine: Engine) -> None:
     """Payloads, for one, go to nobody who did not ask for them."""
     async with engine.store.feed.subscribe(jobs=False, workers=True) as events:
