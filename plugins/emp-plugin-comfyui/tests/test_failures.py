@@ -57,6 +57,7 @@ def test_a_workflow_whose_outputs_are_refused_in_part_fails_as_a_whole(comfy: St
     assert failure(run)["code"] == "invalid_workflow"
     assert pointers(run) == ["/workflow/7/inputs/images"]
     assert comfy.deletions == [comfy.submissions[0]["prompt_id"]]
+    assert run.handle["number"] == 2
 
 
 def test_a_node_that_raises_is_named(comfy: StandIn):

@@ -105,6 +105,10 @@ class WorkflowRun:
                 told = f"the ComfyUI server gave no answer to the submission ({error}), and does not know the run"
                 raise JobError(told, code="answer_lost") from error
             taken = self._handle.prompt_id
+        except JobError as error:
+            if error.code == "invalid_workflow":  # part of it may have been run: whoever revives the job begins anew
+                await self._job.save_handle(self._handle.next().value())
+            raise
         if taken != self._handle.prompt_id:
             self._handle = Handle(self._handle.job_id, self._handle.number, taken)
             await self._job.save_handle(self._handle.value())

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -130,7 +131,8 @@ class ComfyServer:
         taken = text(document.get("prompt_id")) or prompt_id
         if mapping(document.get("node_errors")):
             # Some outputs would be left out; a job is done as a whole or not at all.
-            await self.withdraw(taken)
+            with suppress(Away, AnswerLost, TooLarge):
+                await self.withdraw(taken)
             raise refused(document)
         return taken
 
