@@ -18,7 +18,7 @@ INSTALL := $(PIP) install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-heavy demo dev test test-all test-heavy faults chaos mutants lint types docs bench constraints constraints-heavy clean
+.PHONY: help setup setup-heavy demo dev test test-all test-heavy faults chaos mutants screenshots lint types docs bench constraints constraints-heavy clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ chaos: $(READY) ## inject random faults for SECONDS=60, with SEED=n
 
 mutants: $(READY) ## break EMP in one place after the other: the fault suite must find each (MUTANTS="token")
 	PYTHONPATH=tests $(BIN)/python -m faults.mutants $(MUTANTS) $(if $(SEED),--seed $(SEED))
+
+screenshots: $(READY) ## take the pictures of the monitor in docs/images, with chromium
+	PYTHONPATH=tests $(BIN)/python -m showing
 
 lint: types ## check style, types, imports and what may be in the tree
 	$(BIN)/ruff check
