@@ -14,9 +14,9 @@ from typing import Any, Final, Protocol
 
 from emp_core.ids import JobId, WorkerId
 from emp_worker.failures import JobCancelled
+from emp_worker.handles import written
 from emp_worker.joblog import job_logger
 from emp_worker.patience import CALLED_OFF, Patience
-from emp_worker.saving import written
 
 PROGRESS_MESSAGE_LIMIT: Final = 256
 _LOOK_EVERY: Final = 0.25

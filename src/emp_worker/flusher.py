@@ -19,7 +19,8 @@ from emp_core.jobs import Completed, Failed, Handle, Outcome, Report, Retry, Sta
 from emp_core.outage import Outage
 from emp_core.store import Reply, Store
 from emp_worker.failures import HandleNotSaved
-from emp_worker.saving import Saving, resolve
+from emp_worker.handles import resolve
+from emp_worker.saving import Saving
 
 REPORT_EVERY = 0.1
 """Seconds between two reports of a job: progress is coalesced to ten a second, a final outcome never is."""

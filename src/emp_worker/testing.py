@@ -24,10 +24,10 @@ from emp_core.ids import new_job_id, new_worker_id
 from emp_core.jobs import Cancelled, ClaimedJob, Completed, Failed, Outcome, Released, Retry
 from emp_worker.context import JobContext, Reporter
 from emp_worker.failures import AttemptTimedOut, JobCancelled
+from emp_worker.handles import written
 from emp_worker.isolation import Runners
 from emp_worker.jobtypes import JobType
 from emp_worker.outcome import outcome_of
-from emp_worker.saving import written
 
 __all__ = [
     "Cancelled",

@@ -71,3 +71,12 @@ def test_loading_one_plugin_imports_nothing_that_others_need():
 
     assert {name.split(".")[0] for name in loaded if name.startswith("emp_plugin_")} == {"emp_plugin_simulation"}
     assert loaded & {"PIL", "httpcore2", "websockets", "numpy", "onnxruntime"} == set()
+
+
+def test_what_plugins_take_of_emp_imports_neither_the_store_nor_a_client():
+    """Each plugin is tried in a process of its own first, so what it must import decides how soon a worker is there."""
+    names = ", ".join(emp_worker.__all__)
+
+    assert (
+        modules_after(f"from emp_worker import {names}") & {"redis", "structlog", "httpx2", "emp_core.store"} == set()
+    )

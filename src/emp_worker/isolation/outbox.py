@@ -13,8 +13,8 @@ from itertools import count
 from typing import Final
 
 from emp_worker.failures import HandleNotSaved
+from emp_worker.handles import resolve
 from emp_worker.isolation.frames import FromChild, LogLine, Progress, Save, Saved, packed
-from emp_worker.saving import resolve
 
 _PROGRESS_EVERY: Final = 0.05
 _CHECK_EVERY: Final = 0.5

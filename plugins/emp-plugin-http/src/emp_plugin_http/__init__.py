@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
+
 from emp_plugin_http.calls import Answer, Call
-from emp_plugin_http.exchange import exchange
 from emp_plugin_http.poll import Poll, Polled, poll
 from emp_plugin_http.request import Request, request
 from emp_worker import JobType, hookimpl
 
 __all__ = ["POLL", "REQUEST", "Answer", "Call", "Poll", "Polled", "Request", "emp_job_types"]
+
+
+def opened() -> AbstractAsyncContextManager[object]:
+    """Open the connections that the jobs of a process share."""
+    from emp_plugin_http.exchange import exchange  # noqa: PLC0415 - a client is heavy, and `emp plugins` needs none
+
+    return exchange()
+
 
 REQUEST = JobType(
     "http.request",
@@ -20,7 +29,7 @@ REQUEST = JobType(
     ],
     timeout=660,
     max_attempts=5,
-    lifespan=exchange,
+    lifespan=opened,
 )
 POLL = JobType(
     "http.poll",
@@ -34,7 +43,7 @@ POLL = JobType(
         }
     ],
     max_attempts=5,
-    lifespan=exchange,
+    lifespan=opened,
 )
 
 

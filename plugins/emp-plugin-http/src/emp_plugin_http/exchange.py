@@ -8,9 +8,6 @@ import json
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import Final
 
@@ -19,11 +16,10 @@ import httpx2
 
 from emp_plugin_http.calls import Call, Method
 from emp_plugin_http.guard import GuardedNetwork, Resolve, resolve
+from emp_plugin_http.received import Received
 from emp_plugin_http.settings import PREFIX, HttpSettings, read_settings
 from emp_worker import JobError
 
-RETRIED: Final = frozenset({429, 500, 502, 503, 504})
-"""Status codes after which another attempt may fare better."""
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})  # RFC 9110, 15.4
 _KEPT_ELSEWHERE: Final = frozenset({"accept", "accept-language", "content-type", "user-agent"})
 """Header fields that go along to another origin: any other may be a secret."""
@@ -31,30 +27,6 @@ _KEPT_ELSEWHERE: Final = frozenset({"accept", "accept-language", "content-type",
 
 _UNREADABLE: Final = (httpx2.InvalidURL, ValueError)
 """What httpx2 raises for a URL: the second for hosts that are no IDNA names, and for lone surrogates."""
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """An answer as it came; names of header fields are in small letters."""
-
-    status: int
-    url: str
-    redirects: int
-    headers: Mapping[str, str]
-    data: bytes
-
-    @property
-    def retry_after(self) -> float | None:
-        """The seconds to wait that the service names (RFC 9110, 10.2.3); None where it names none that can be read."""
-        text = self.headers.get("retry-after", "").strip()
-        if text.isascii() and text.isdigit():
-            return float(text[:12])
-        try:
-            moment = parsedate_to_datetime(text)
-        except (TypeError, ValueError):
-            return None
-        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-        return max(0.0, (moment - datetime.now(UTC)).total_seconds())
 
 
 @cache

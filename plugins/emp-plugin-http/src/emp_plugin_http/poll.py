@@ -6,17 +6,20 @@ import asyncio
 import contextlib
 import math
 import time
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from emp_plugin_http.calls import Call, Headers, Method, Url
-from emp_plugin_http.exchange import RETRIED, Exchange, Received
 from emp_plugin_http.pointer import NOTHING, Pointer, as_word, find, read_json
+from emp_plugin_http.received import RETRIED, Received
 from emp_plugin_http.request import failure
 from emp_plugin_http.settings import MIB
 from emp_worker import JobContext, JobError
+
+if TYPE_CHECKING:
+    from emp_plugin_http.exchange import Exchange
 
 CALL_OFF_WITHIN: Final = 4.0
 """Seconds in which the service must take that its work is called off."""

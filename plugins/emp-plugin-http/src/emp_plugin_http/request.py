@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
 from emp_plugin_http.calls import Answer, Call, answer_body
-from emp_plugin_http.exchange import RETRIED, Exchange, Received
+from emp_plugin_http.received import RETRIED, Received
 from emp_plugin_http.settings import MIB
 from emp_worker import JobContext, JobError
+
+if TYPE_CHECKING:
+    from emp_plugin_http.exchange import Exchange
 
 Status = Annotated[int, Field(ge=100, le=599)]
 
