@@ -102,8 +102,10 @@ class Claimer:
     async def _claim(self, rooms: dict[str, int]) -> None:
         # The number rises only with an answer: asked for again, a claim whose answer was lost gives the same jobs.
         self.is_asking = True
+        # Half of the slots at most, so that the store works on the next claim while the jobs of this one run.
+        total = min(self._slots.free(), -(-self._slots.total // 2))
         claim = await self._store.jobs.claim(
-            self._worker_id, self._number + 1, rooms, self._slots.free(), self._slots.pools(), self._versions
+            self._worker_id, self._number + 1, rooms, total, self._slots.pools(), self._versions
         )
         self._number += 1
         self.is_asking = False

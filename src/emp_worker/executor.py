@@ -132,6 +132,7 @@ class Executor:
         self._troubles = troubles
         self._worker_id: WorkerId = lease().worker_id
         self._running: dict[JobId, _Running] = {}
+        self._fresh: list[_Running] = []
         self.idle = asyncio.Event()
         self.idle.set()
 
@@ -147,7 +148,20 @@ class Executor:
         self._slots.take(job.job_type)
         self.idle.clear()
         self._running[job.job_id] = running
-        running.attempt = asyncio.create_task(self._perform(running), name=job_name(job.job_id, job.job_type))
+        if not self._fresh:
+            running.loop.call_soon(running.loop.call_soon, self._start_fresh)
+        self._fresh.append(running)
+
+    def _start_fresh(self) -> None:
+        """Start the attempts of a claim, two turns of the loop later: the next claim is on its way then.
+
+        Otherwise handlers that end at once would all have ended before it is sent, and the store and this worker would
+        wait for each other in turn.
+        """
+        for running in self._fresh:
+            job = running.job
+            running.attempt = asyncio.create_task(self._perform(running), name=job_name(job.job_id, job.job_type))
+        self._fresh.clear()
 
     async def _perform(self, running: _Running) -> None:
         job = running.job

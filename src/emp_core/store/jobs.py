@@ -24,7 +24,7 @@ from emp_core.jobs import (
 )
 from emp_core.store.batching import BYTES_PER_CALL, ITEMS_PER_CALL, Gatherer, Pipeline, split, weight
 from emp_core.store.keys import Keys
-from emp_core.store.records import CLAIMED_FIELDS, milliseconds, read_claimed
+from emp_core.store.records import milliseconds, read_claimed
 from emp_core.store.replies import (
     CancelAsk,
     CancelWord,
@@ -155,7 +155,7 @@ class JobStore:
         ]
         reply = await self._send("claim", items, arguments)
         due = int(reply[1])
-        jobs = tuple(read_claimed(reply[at : at + CLAIMED_FIELDS]) for at in range(3, len(reply), CLAIMED_FIELDS))
+        jobs = tuple(read_claimed(reply[at], reply[at + 1]) for at in range(3, len(reply), 2))
         next_due = timedelta(milliseconds=due) if due >= 0 else None
         return Claim(ClaimWord(reply[0].decode()), jobs, next_due, more=reply[2] == b"1")
 

@@ -223,12 +223,16 @@ async def test_a_result_that_comes_despite_a_cancel_counts(bench: Bench) -> None
 async def test_no_more_run_at_once_than_there_are_slots(bench: Bench) -> None:
     """The worker's slots and a type's own limit both hold."""
     now, most = {"a": 0, "b": 0}, {"a": 0, "b": 0, "both": 0}
+    full = asyncio.Event()
 
     def handler(name: str) -> JobType:
         async def count(payload: Nothing) -> None:
             now[name] += 1
             most[name] = max(most[name], now[name])
             most["both"] = max(most["both"], sum(now.values()))
+            if sum(now.values()) >= 5:
+                full.set()
+            await full.wait()
             await asyncio.sleep(0.01)
             now[name] -= 1
 

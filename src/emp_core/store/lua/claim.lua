@@ -2,15 +2,15 @@
 -- KEYS  tag
 -- ARGV  worker number total nonce byte_limit
 -- ITEM  job_type room pool pool_room plugin
--- REPLY word; milliseconds until the next scheduled job is due, or -1; 1 if claimable jobs stay behind; then 15 words per
--- REPLY job: id type payload token attempt max_attempts priority losses digest refusals timeout progress_timeout backoff created_at
--- REPLY handle
+-- REPLY word; milliseconds until the next scheduled job is due, or -1; 1 if claimable jobs stay behind; then two words per
+-- REPLY job: its payload, and with \31 between them id type token attempt max_attempts priority losses digest refusals timeout
+-- REPLY progress_timeout backoff created_at handle
 -- FLAGS allow-oom
 -- Types may share a pool of slots: a pool's room bounds all its types together.
 -- Words: OK; LOST (no lease: register under a new id), LATE (the lease is overdue: renew first), DRAINING, OLD (a lower
 -- number than the last one): these take nothing. The last number again is answered with the same jobs: an answer that was
 -- lost must not strand them with a worker that does not know them.
-local worker_key = T .. ':worker:' .. worker
+local worker_key, held_key = T .. ':worker:' .. worker, T .. ':held:' .. worker
 local lease = call('ZSCORE', T .. ':workers', worker)
 local known = call('HMGET', worker_key, 'lost', 'draining', 'claim', 'claim_ids')
 if not lease or known[1] then return {'LOST', '-1', '0'} end
@@ -18,22 +18,14 @@ local last = tonumber(known[3]) or 0
 if tonumber(number) < last then return {'OLD', '-1', '0'} end
 
 local reply = {'OK', '-1', '0'}
+local words = 3
 local function give(job, payload)
-  reply[#reply + 1] = job.id
-  reply[#reply + 1] = job.type
-  reply[#reply + 1] = payload
-  reply[#reply + 1] = job.token
-  reply[#reply + 1] = job.attempt
-  reply[#reply + 1] = job.max_attempts
-  reply[#reply + 1] = job.priority
-  reply[#reply + 1] = job.losses or '0'
-  reply[#reply + 1] = job.digest or ''
-  reply[#reply + 1] = job.refusals or '0'
-  reply[#reply + 1] = job.timeout or ''
-  reply[#reply + 1] = job.progress_timeout or ''
-  reply[#reply + 1] = job.backoff or ''
-  reply[#reply + 1] = job.created_at
-  reply[#reply + 1] = job.handle or ''
+  reply[words + 1] = payload
+  reply[words + 2] = job.id .. '\31' .. job.type .. '\31' .. job.token .. '\31' .. job.attempt .. '\31' .. job.max_attempts
+    .. '\31' .. job.priority .. '\31' .. (job.losses or '0') .. '\31' .. (job.digest or '') .. '\31' .. (job.refusals or '0')
+    .. '\31' .. (job.timeout or '') .. '\31' .. (job.progress_timeout or '') .. '\31' .. (job.backoff or '')
+    .. '\31' .. job.created_at .. '\31' .. (job.handle or '')
+  words = words + 2
 end
 
 if tonumber(number) == last then
@@ -55,13 +47,30 @@ local function refill(line)
   line.heads = call('ZRANGE', line.key, line.seen, line.seen + step - 1, 'WITHSCORES')
   line.seen = line.seen + #line.heads / 2
   line.at = 1
+  line.payloads = {}
+end
+-- Payloads are read ahead, as one call for many costs a fraction of many calls, while they are small.
+local ahead, SMALL = 1, 65536
+local taken, bytes, ids = 0, 0, {}
+local function payload_of(line)
+  if line.payloads[line.at] == nil then
+    local keys, size = {}, 0
+    local last = math.min(line.at + 2 * (math.min(ahead, tonumber(total) - taken) - 1), #line.heads - 1)
+    for at = line.at, last, 2 do keys[#keys + 1] = T .. ':payload:' .. line.heads[at] end
+    for i, text in ipairs(call('MGET', unpack(keys))) do
+      line.payloads[line.at + 2 * (i - 1)] = text
+      size = size + (text and #text or 0)
+    end
+    ahead = size <= SMALL and 16 or 1
+  end
+  return line.payloads[line.at]
 end
 for i = 1, ITEMS do
   local job_type, room, pool, pool_room, plugin = item(i)
   pools[pool] = tonumber(pool_room)
   if not is_paused(job_type) then
     local line = {type = job_type, room = tonumber(room), pool = pool, plugin = plugin, key = T .. ':pending:' .. job_type,
-      seen = 0}
+      seen = 0, gone = 0}
     refill(line)
     if #line.heads > 0 then lines[#lines + 1] = line end
   end
@@ -80,7 +89,6 @@ local function most_urgent()
   return best
 end
 
-local taken, bytes, ids = 0, 0, {}
 local examined, bound = 0, tonumber(total) + 100
 while taken < tonumber(total) and examined < bound do
   local line = most_urgent()
@@ -88,7 +96,7 @@ while taken < tonumber(total) and examined < bound do
   local id = line.heads[line.at]
   local job, why = load(id)
   examined = examined + 1
-  local payload = job and text_of('payload', id)
+  local payload = job and payload_of(line)
   if not job or job.state ~= 'pending' or job.type ~= line.type then
     set_aside(line.key, id, why or 'not a pending job of this type')
     line.seen = line.seen - 1
@@ -98,39 +106,40 @@ while taken < tonumber(total) and examined < bound do
     if job.expires_at then zrem(T .. ':expiring', id) end
     finish_with_error(job, 'failed', 'claim', 'error', '{"message":"its payload is gone from the store"}')
   elseif job.expires_at and tonumber(job.expires_at) <= NOW then
-    zrem(line.key, id)
+    line.gone = line.gone + 1
     expire_job(job)
   else
     bytes = bytes + #payload
     if taken > 0 and bytes > tonumber(byte_limit) then break end
     taken = taken + 1
-    line.room = line.room - 1
+    line.room, line.gone = line.room - 1, line.gone + 1
     pools[line.pool] = pools[line.pool] - 1
     ids[taken] = id
     local serial = tonumber(string.match(job.token or '0', '^%d+')) + 1
     job.token = int(serial) .. '-' .. nonce
     job.attempt = int(job.attempt + 1)
     job.worker, job.progress, job.message = worker, nil, nil
-    call('HSET', T .. ':job:' .. id, 'state', 'claimed', 'worker', worker, 'token', job.token, 'attempt', job.attempt,
-      'claimed_at', int(NOW), 'plugin', line.plugin)
-    zrem(line.key, id)
+    call('HSET', JOB .. id, 'state', 'claimed', 'worker', worker, 'token', job.token, 'attempt', job.attempt,
+      'claimed_at', NOW_TEXT, 'plugin', line.plugin)
     if job.expires_at then
       zrem(T .. ':expiring', id)
       call('HDEL', T .. ':job:' .. id, 'expires_at')
     end
-    zadd(T .. ':running', int(NOW), id)
-    sadd(T .. ':held:' .. worker, id)
+    zadd(T .. ':running', NOW_TEXT, id)
+    sadd(held_key, id)
     move(job, 'claimed')
     tally_duration('wait', job.type, NOW - math.max(tonumber(job.created_at), tonumber(job.run_at) or 0))
     update(job, 'claimed')
     give(job, payload)
-    if taken == 1 and call('EXISTS', T .. ':held:' .. worker) == 0 then announce_worker(worker, 'busy', job) end
+    if taken == 1 and call('EXISTS', held_key) == 0 then announce_worker(worker, 'busy', job) end
   end
   line.at = line.at + 2
 end
 call('HSET', worker_key, 'claim', number, 'claim_ids', table.concat(ids, ' '))
-write('ZREM', zrems)
-zrems = {}
+-- What was looked at and not set aside is the head of its line still.
+for _, line in ipairs(lines) do
+  if line.gone > 0 then call('ZREMRANGEBYRANK', line.key, 0, line.gone - 1) end
+end
 -- A claim that leaves claimable jobs behind rings for the next worker; one that took nothing never rings.
 for i = 1, ITEMS do
   local job_type = item(i)

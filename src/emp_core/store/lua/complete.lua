@@ -11,8 +11,7 @@ for i = 1, ITEMS do
   local job, word = held(id, token, worker, 'complete')
   if job then
     if job.state == 'claimed' then
-      job.started_at = int(NOW)
-      call('HSET', T .. ':job:' .. id, 'started_at', job.started_at)
+      job.started_at, job.begins_now = NOW_TEXT, true
       move(job, 'in_progress')
       update(job, 'in_progress')
     end
