@@ -13,7 +13,6 @@ from hypothesis.stateful import run_state_machine_as_test
 from emp_core.store.embedded import EmbeddedStore
 from emp_core.store.scripts import Scripts
 
-from .model import WAITING_LIMIT
 from .model.machine import StoreMachine
 
 BOUNDED = settings(
@@ -35,11 +34,6 @@ def own() -> Iterator[EmbeddedStore]:
     """Run a store that the machine may empty."""
     with EmbeddedStore() as store:
         yield store
-
-
-@pytest.fixture(autouse=True)
-def _few_may_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("emp_core.store.jobs.WAITING_LIMIT", WAITING_LIMIT)
 
 
 def run(url: str, scripts: Scripts, profile: settings) -> None:

@@ -124,7 +124,7 @@ async def test_more_items_than_fit_a_call_are_answered_in_order(engine: Engine) 
 
 async def test_a_full_line_refuses_one_type_only(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Scheduled jobs count, other types go on."""
-    monkeypatch.setattr("emp_core.store.jobs.WAITING_LIMIT", 3)
+    monkeypatch.setattr(engine.store.jobs, "_waiting_limit", 3)
     await engine.submit()
     await engine.submit(delay=timedelta(minutes=1))
 

@@ -14,6 +14,8 @@ from emp_core.store import Store
 from emp_core.store.connection import connect
 from emp_core.store.scripts import Scripts
 
+from .clients import WAITING_LIMIT
+
 NAMESPACE = "model"
 _NAMESPACE_TAG = f"{{emp:{NAMESPACE}}}"
 _TAG = f"{{emp:{NAMESPACE}:00}}"
@@ -33,7 +35,7 @@ class Subject:
         def waiter() -> Redis:
             return connect(url, connections=2, blocking_for=1)
 
-        self.store = Store(self._client, NAMESPACE, scripts, waiter)
+        self.store = Store(self._client, NAMESPACE, scripts, waiter, waiting_limit=WAITING_LIMIT)
 
     def do(self, call: Callable[[Store], Any]) -> Any:
         """Await what a method of the store gives."""
