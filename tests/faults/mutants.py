@@ -12,7 +12,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -195,10 +195,15 @@ MUTANTS: Final = (
 class Verdict:
     """What became of a mutant: the violation that gave it away, or None if it survived."""
 
-    name: str
+    mutant: Mutant
     violation: Violation | None
     fault: str
     seconds: float
+
+    @property
+    def is_right(self) -> bool:
+        """Whether what is broken was found, and nothing in what is not."""
+        return (self.violation is not None) == bool(self.mutant.edits)
 
 
 def changed_copy(edits: Sequence[Edit], folder: Path) -> Path:
@@ -225,8 +230,8 @@ def try_out(mutant: Mutant, folder: Path, seed: int, rounds: int = ROUNDS) -> Ve
         place.mkdir()
         for row in run_all(chosen, place, seed + number, source=source, settle_timeout=SETTLE_TIMEOUT):
             if row.violations:
-                return Verdict(mutant.name, row.violations[0], row.fault, time.monotonic() - began)
-    return Verdict(mutant.name, None, "", time.monotonic() - began)
+                return Verdict(mutant, row.violations[0], row.fault, time.monotonic() - began)
+    return Verdict(mutant, None, "", time.monotonic() - began)
 
 
 def unchanged(mutants: Sequence[Mutant]) -> Mutant:
@@ -234,20 +239,16 @@ def unchanged(mutants: Sequence[Mutant]) -> Mutant:
     return Mutant("nothing is changed", tuple({name for each in mutants for name in each.faults}), ())
 
 
-def hunt(mutants: Sequence[Mutant], folder: Path, seed: int) -> Iterator[tuple[Verdict, bool]]:
-    """Try out what is not changed once, and then each mutant; each verdict comes with whether it is as it must be."""
-    for number, mutant in enumerate((unchanged(mutants), *mutants)):
-        place = folder / f"mutant-{number}"
-        place.mkdir()
-        verdict = try_out(mutant, place, seed, ROUNDS if mutant.edits else 1)
-        yield verdict, (verdict.violation is not None) == bool(mutant.edits)
+def judge(mutant: Mutant, folder: Path, seed: int) -> Verdict:
+    """Try a mutant out; one without edits gets one round, as nothing is to be found in it."""
+    return try_out(mutant, folder, seed, ROUNDS if mutant.edits else 1)
 
 
 def line_of(verdict: Verdict) -> str:
     """Give a row of the table."""
     found = verdict.violation
     what = f"killed     by {found}" if found else "survived"
-    return f"{verdict.name:40} {verdict.seconds:7.1f}  {what}{f' ({verdict.fault})' if found else ''}"
+    return f"{verdict.mutant.name:40} {verdict.seconds:7.1f}  {what}{f' ({verdict.fault})' if found else ''}"
 
 
 @click.command()
@@ -261,8 +262,11 @@ def main(words: tuple[str, ...], seed: int | None) -> None:
     print(f"seed {seed}, {len(chosen)} mutants\n{'mutant':40} {'seconds':>7}  what became of it", flush=True)
     folder = Path(tempfile.mkdtemp(prefix="emp-mutants-"))
     wrong = 0
-    for verdict, is_right in hunt(chosen, folder, seed):
-        wrong += not is_right
+    for number, mutant in enumerate((unchanged(chosen), *chosen)):
+        place = folder / f"mutant-{number}"
+        place.mkdir()
+        verdict = judge(mutant, place, seed)
+        wrong += not verdict.is_right
         print(line_of(verdict), flush=True)
     print(f"\n{wrong} of {len(chosen) + 1} are not as they must be")
     if wrong:
