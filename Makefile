@@ -18,7 +18,7 @@ INSTALL := $(PIP) install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-heavy demo dev test test-all test-heavy faults chaos mutants screenshots lint types docs bench constraints constraints-heavy clean
+.PHONY: help setup setup-heavy demo dev test test-all test-heavy faults chaos mutants screenshots lint types docs bench bench-monitor constraints constraints-heavy clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -92,6 +92,9 @@ docs: $(READY) ## check links, what is made from the code, and that the tutorial
 
 bench: $(READY) ## measure EMP beside its peers (an hour); QUICK=1: EMP, SAQ and BullMQ in five minutes
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
+
+bench-monitor: $(READY) ## measure the monitor's pages with 1,000,000 jobs waiting (three minutes)
+	$(BIN)/python -m benchmarks.monitor
 
 constraints: $(READY) ## write what .venv holds to constraints.txt
 	{ echo '# Every package of .venv, with its version. Made by `make constraints`.'; \

@@ -121,31 +121,37 @@ class WorkerStore:
 
     async def list(self) -> list[WorkerInfo]:
         """Read every worker that has a lease, those with the oldest lease first."""
-        found = await self._pipeline.send(
-            ("ZRANGEBYSCORE", self._keys("workers"), "-inf", "+inf", "WITHSCORES", "LIMIT", 0, WORKERS_SHOWN)
+        found, now = await asyncio.gather(
+            self._pipeline.send(
+                ("ZRANGEBYSCORE", self._keys("workers"), "-inf", "+inf", "WITHSCORES", "LIMIT", 0, WORKERS_SHOWN)
+            ),
+            self._pipeline.send(("TIME",)),
         )
-        workers = await asyncio.gather(*(self._info(WorkerId(id_.decode()), float(lease)) for id_, lease in found))
+        workers = await asyncio.gather(
+            *(self._info(WorkerId(id_.decode()), float(lease), int(now[0])) for id_, lease in found)
+        )
         return [worker for worker in workers if worker is not None]
 
     async def get(self, worker: WorkerId) -> WorkerInfo | None:
         """Read one worker; None if it has no lease."""
-        lease = await self._pipeline.send(("ZSCORE", self._keys("workers"), worker))
-        return None if lease is None else await self._info(worker, float(lease))
+        lease, now = await asyncio.gather(
+            self._pipeline.send(("ZSCORE", self._keys("workers"), worker)), self._pipeline.send(("TIME",))
+        )
+        return None if lease is None else await self._info(worker, float(lease), int(now[0]))
 
-    async def _info(self, worker: WorkerId, lease: float) -> WorkerInfo | None:
+    async def _info(self, worker: WorkerId, lease: float, now: int) -> WorkerInfo | None:
         send = self._pipeline.send
-        fields, held, current, now = await asyncio.gather(
+        fields, held, current = await asyncio.gather(
             send(("HGETALL", self._keys("worker", worker))),
             send(("SCARD", self._keys("held", worker))),
             send(("SRANDMEMBER", self._keys("held", worker), CURRENT_SHOWN)),
-            send(("TIME",)),
         )
         if not fields:
             return None
         return _read_worker(
             worker,
             read_object(fields.get(b"info")),
-            status=_status(fields, held, overdue=lease < int(now[0]) * 1000),
+            status=_status(fields, held, overdue=lease < now * 1000),
             started_at=moment(fields.get(b"started_at")),
             renewed_at=moment(fields.get(b"renewed_at")),
             lease_until=moment(lease),
