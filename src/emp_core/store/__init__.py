@@ -116,7 +116,7 @@ class Store:
         self.jobs = JobStore(pipeline, scripts, keys, self._submitting, waiting_limit)
         self.views = Views(pipeline, scripts, keys)
         self.glances = Glances(pipeline, keys)
-        self.history = History(pipeline, keys)
+        self.history = History(pipeline, scripts, keys)
         self.workers = WorkerStore(pipeline, scripts, keys)
         self.types = TypeStore(pipeline, scripts, keys, namespace)
         self.api_keys = ApiKeyStore(pipeline, namespace)

@@ -10,8 +10,10 @@ from typing import Final
 
 from emp_core.store.batching import Pipeline
 from emp_core.store.keys import Keys
+from emp_core.store.scripts import Scripts
 
 MINUTES_KEPT: Final = 24 * 60
+MINUTES_A_CALL: Final = 200
 _EPOCH: Final = datetime.fromtimestamp(0, tz=UTC)
 _PLAIN: Final = frozenset({"submitted", "completed", "failed", "cancelled"})
 _BUCKETED: Final = frozenset({"run", "wait"})
@@ -36,8 +38,9 @@ class Minute:
 class History:
     """The minutes of one partition. Every call may raise StoreUnavailable."""
 
-    def __init__(self, pipeline: Pipeline, keys: Keys) -> None:
+    def __init__(self, pipeline: Pipeline, scripts: Scripts, keys: Keys) -> None:
         self._pipeline = pipeline
+        self._scripts = scripts
         self._keys = keys
 
     async def now(self) -> datetime:
@@ -47,11 +50,16 @@ class History:
 
     async def minutes(self, numbers: Sequence[int]) -> list[Minute]:
         """Read minutes by their numbers (Unix seconds / 60), in order; at most a day of them is kept."""
-        send, key = self._pipeline.send, self._keys
-        hashes = await asyncio.gather(
-            *(send(("HGETALL", key("minute", str(number)))) for number in numbers[:MINUTES_KEPT])
+        script, tag = self._scripts["minutes"], self._keys.tag
+        wanted = list(numbers[:MINUTES_KEPT])
+        replies = await asyncio.gather(
+            *(
+                self._pipeline.send(script.command(tag, {}, [(number,) for number in wanted[at : at + MINUTES_A_CALL]]))
+                for at in range(0, len(wanted), MINUTES_A_CALL)
+            )
         )
-        return [_minute(number, fields) for number, fields in zip(numbers, hashes, strict=False)]
+        hashes = (dict(zip(flat[::2], flat[1::2], strict=True)) for reply in replies for flat in reply)
+        return [_minute(number, fields) for number, fields in zip(wanted, hashes, strict=True)]
 
 
 def _minute(number: int, fields: Mapping[bytes, bytes]) -> Minute:
