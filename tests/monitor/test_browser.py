@@ -214,7 +214,7 @@ def test_no_page_is_wider_than_the_window(stack: str, api: httpx2.Client, tab: T
     )
     tab.look(width=width)
 
-    for path in (*paths, f"/workers/{worker_id}", "/docs"):
+    for path in (*paths, f"/workers/{worker_id}", "/system", "/login", "/docs"):
         tab.go(stack + path)
         assert tab.evaluate("document.documentElement.scrollWidth") <= width, path
 
