@@ -31,6 +31,7 @@ PATHS = (
     "/types",
     "/types/any.thing",
     "/workers",
+    "/system",
 )
 
 
