@@ -122,7 +122,8 @@ async def _read(subscription: PubSub, channels: int, concerns: Callable[[str], b
                 try:
                     yield parse_message(line)
                 except ValidationError as error:
-                    _log.warning("message_not_read", error=str(error))
+                    # Not the error's own text: it quotes the message, and with it a payload.
+                    _log.warning("message_not_read", faults=[fault["type"] for fault in error.errors()])
 
 
 def _id_of(line: bytes) -> str:
