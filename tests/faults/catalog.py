@@ -138,8 +138,8 @@ PLUGINS: Final = (
 FAULTS: Final = (*WORKER, *HANDLER, *SERVER, *STORE, *NETWORK, *CLOCK, *LIMITS, *RECORDS, *PLUGINS)
 
 GAPS: Final = {
-    "Sentinel failover": "this rig has one store",
-    "Cluster slot move": "a namespace has one partition, which is one slot",
+    "Sentinel failover": "this rig has one store; tests/e2e/test_failover.py does it under load",
+    "Cluster slot move": "EMP follows no redirection; tests/core/store/test_refusals.py shows what it hears",
     "handler hogs memory (async)": "nothing bounds it there but the machine's memory",
 }
 """Faults of the promises that this suite does not inject, and why; docs/explanation/faults.md says the same."""
