@@ -5,7 +5,7 @@ EmpError
 |   |-- InvalidRequest          400  the request is malformed
 |   |-- Unauthenticated         401  an API key is asked for, and none that counts was shown
 |   |-- NotAllowed              403  the request comes from where it may not
-|   |   `-- ScopeMissing        403  the API key does not allow this
+|   |   `-- ScopeMissing             the API key does not allow this
 |   |-- NotFound                404
 |   |   |-- JobNotFound
 |   |   |-- UnknownJobType

@@ -14,6 +14,7 @@ import pytest
 import structlog.testing
 
 from emp_core.settings import load
+from emp_worker.discovery import find_plugins
 from emp_worker.plugins import load_plugins
 from emp_worker.settings import PluginSettings
 from support.processes import is_alive
@@ -21,7 +22,7 @@ from support.scratch_plugins import an_echo
 from support.waiting import wait_until
 
 LIMIT = timedelta(seconds=20)
-OURS = ["emp-plugin-image", "emp-plugin-simulation"]
+OURS = sorted({plugin.distribution for plugin in find_plugins()[0]})
 
 
 @pytest.fixture

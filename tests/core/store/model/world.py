@@ -190,8 +190,9 @@ class World:
         self, job: ModelJob, state: JobState, verb: str, reason: str | None = None, error: bytes | None = None
     ) -> None:
         """Give a job its final state."""
-        job.state, job.finished_at, job.settled, job.reason = state, self.now, verb, reason
-        job.fraction = 1.0 if state is JobState.COMPLETED else job.fraction or 0.0
+        job.state, job.finished_at, job.reason = state, self.now, reason
+        if state is not JobState.COMPLETED:  # of a completed job both follow from its state
+            job.settled = verb
         job.error = error
         self.totals[f"{state}:{job.job_type}"] += 1
         self.tally(job, state)
@@ -207,7 +208,8 @@ class World:
         if job.token == token:
             if job.is_running and job.worker == worker:
                 return job, Reply.OK
-            if job.settled == verb and not job.is_running:
+            settled = "complete" if job.state is JobState.COMPLETED else job.settled
+            if settled == verb and not job.is_running:
                 return None, Reply.OK
         self.totals[f"refused:{job.job_type}"] += 1
         return None, Reply.LEASE_LOST
