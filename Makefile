@@ -18,7 +18,7 @@ INSTALL := $(PIP) install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-heavy demo dev test test-all test-heavy faults chaos mutants screenshots lint types docs bench bench-monitor constraints constraints-heavy clean
+.PHONY: help setup setup-heavy demo dev test test-all test-slow test-again test-heavy faults chaos mutants screenshots lint types docs bench bench-monitor constraints constraints-heavy clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,9 +53,13 @@ dev: $(READY) ## run the whole stack until Ctrl-C, with reload
 test: $(READY) ## run the tests, the slow ones left out
 	$(BIN)/pytest -n $(TEST_PROCESSES) -m "not slow"
 
-test-all: $(READY) ## run every test
-	$(BIN)/pytest -n $(TEST_PROCESSES)
-	$(MAKE) test-heavy
+test-all: test test-slow test-heavy ## run every test
+
+test-slow: $(READY) ## run the slow tests alone
+	$(BIN)/pytest -n $(TEST_PROCESSES) -m slow
+
+test-again: $(READY) ## run what failed last, one test at a time
+	$(BIN)/pytest --last-failed --last-failed-no-failures none
 
 test-heavy: ## run the tests of the plugins that `make setup` leaves out
 	@if $(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 13))'; then \
