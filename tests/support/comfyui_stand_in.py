@@ -1,8 +1,9 @@
 """A stand-in for a ComfyUI server, written from its documentation: the routes and socket messages that clients use.
 
-Sources: https://docs.comfy.org/development/comfyui-server/comms_routes and .../comms_messages. Where these are silent (the
-shapes of errors, the order of the history, binary frames of type 4) it does what is commonly known of the server. Nodes do nothing but what clients see of them. A test holds it at a node, cuts its sockets, makes it
-forget, and reads what it was asked.
+Sources: https://docs.comfy.org/development/comfyui-server/comms_routes and .../comms_messages. Where these are silent
+(the shapes of errors, the order of the history, binary frames of type 4) it does what is commonly known of the
+server. Nodes do nothing but what clients see of them. A test holds it at a node, cuts its sockets, makes it forget,
+and reads what it was asked.
 """
 
 from __future__ import annotations
