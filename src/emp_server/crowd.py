@@ -1,7 +1,7 @@
 """Bound what is done at once: submissions, bodies in memory, open streams. What is beyond is refused at once.
 
 A server that takes all it is offered answers nobody in time; one that refuses the rest at little cost answers whom it
-takes as fast as ever.
+takes in time.
 """
 
 from __future__ import annotations
