@@ -9,12 +9,17 @@ from time import monotonic
 
 import httpx2
 import pytest
+from redis import Redis
 
+from emp_core.ids import new_job_id
+from emp_core.jobs import Submission
 from emp_server.monitor import live
 from support.serving import submit
 from support.waiting import wait_until_async
 
 pytestmark = pytest.mark.anyio
+
+READS = ("get", "mget", "getrange", "hgetall", "hmget", "lrange", "smembers")
 
 
 class Heard:
@@ -61,6 +66,23 @@ async def test_a_change_is_told_and_many_are_told_as_one(client, server, worker)
 
     assert len(heard.times) == 2
     assert heard.times[1] - heard.times[0] > live.PAUSE * 0.8
+
+
+async def test_a_stream_asks_the_store_nothing_however_many_jobs_pass(client, server, worker, redis_url):
+    """An open tab costs the store nothing per job: it is told that something has changed, and not what."""
+    jobs = worker.store.jobs
+    async with listening(client, "/ui/live") as heard:
+        await wait_until_async(lambda: listeners(server))
+        await jobs.submit([Submission(new_job_id(), "any.thing", b"null")])
+        await wait_until_async(lambda: _as_many(heard, 1))
+        with Redis.from_url(redis_url) as redis:
+            redis.config_resetstat()
+            await jobs.submit([Submission(new_job_id(), "any.thing", b"null") for _ in range(500)])
+            await wait_until_async(lambda: _as_many(heard, 2))
+            asked = redis.info("commandstats")
+
+    assert "cmdstat_hset" in asked
+    assert not {f"cmdstat_{name}" for name in READS} & asked.keys()
 
 
 async def _as_many(heard: Heard, count: int) -> bool:
