@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from time import monotonic
 
 import httpx2
@@ -64,8 +65,8 @@ async def test_a_change_is_told_and_many_are_told_as_one(client, server, worker)
 
         await wait_until_async(lambda: _as_many(heard, 2))
 
-    assert len(heard.times) == 2
-    assert heard.times[1] - heard.times[0] > live.PAUSE * 0.8
+    assert len(heard.times) < 50
+    assert all(later - earlier > live.PAUSE * 0.8 for earlier, later in pairwise(heard.times))
 
 
 async def test_a_stream_asks_the_store_nothing_however_many_jobs_pass(client, server, worker, redis_url):
@@ -81,8 +82,10 @@ async def test_a_stream_asks_the_store_nothing_however_many_jobs_pass(client, se
             await wait_until_async(lambda: _as_many(heard, 2))
             asked = redis.info("commandstats")
 
-    assert "cmdstat_hset" in asked
-    assert not {f"cmdstat_{name}" for name in READS} & asked.keys()
+    # What the server reads now and then for itself is in it; one read a job would be 500.
+    assert (
+        sum(asked.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in READS) < 50 < asked["cmdstat_hset"]["calls"]
+    )
 
 
 async def _as_many(heard: Heard, count: int) -> bool:
