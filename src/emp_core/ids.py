@@ -22,8 +22,12 @@ _LETTERS: Final = _ALPHABET.encode() * 8
 _HEAD, _TAIL, _PARTITION = 10, 14, 2
 """Characters of time, of chance, and of the partition."""
 _TAILS_AT_ONCE: Final = 256
-_ID = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{25}")
-_TYPE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
+JOB_ID_PATTERN: Final = "^[0-7][0-9a-hjkmnp-tv-z]{25}$"
+"""The form of the ids of jobs and workers, as a JSON Schema says it."""
+JOB_TYPE_PATTERN: Final = "^[a-z0-9][a-z0-9._-]{0,127}$"
+"""The form of the names of job types, as a JSON Schema says it."""
+_ID = re.compile(JOB_ID_PATTERN)
+_TYPE_NAME = re.compile(JOB_TYPE_PATTERN)
 
 _tails: list[str] = []
 """Random letters for ids to come: asking the system for each would cost more than all the rest of an id."""

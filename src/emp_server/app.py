@@ -37,7 +37,9 @@ from emp_server.door import Door
 from emp_server.gate import Gate
 from emp_server.keyring import KeyRing
 from emp_server.lasting import lasting
+from emp_server.live_document import LiveDocument
 from emp_server.monitor.routes import monitor_router
+from emp_server.openapi import Describer
 from emp_server.parts import Parts
 from emp_server.pressure import Pressure
 from emp_server.problems import on_emp_error, on_fault, on_http_exception, on_refused_parameters
@@ -189,5 +191,8 @@ def _framework(parts: Parts, submit: SubmitJob) -> FastAPI:
     app.router.routes.append(Route(SUBMIT_PATH, submit, methods=["POST"]))
     app.router.routes.append(Route(SUBMIT_TYPED_PATH, SubmitTypedJob(parts), methods=["POST"]))
     app.include_router(monitor_router())
+    who_may = {endpoint.__name__: access for _, _, endpoint, access in ROUTES}
+    page_items = parts.settings.page_default_items, parts.settings.page_limit_items
+    app.state.live_document = LiveDocument(Describer(app.routes, who_may, page_items))
     app.router.routes.append(Mount("/ui", StaticFiles(directory=str(files("emp_server.monitor") / "static"))))
     return app

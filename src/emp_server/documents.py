@@ -14,6 +14,9 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 
 from emp_core.jobs import JobState, Trouble
 
+Time = Annotated[datetime, Meta(tz=True)]
+"""A time with its offset: RFC 3339."""
+
 
 class ProgressAnswer(msgspec.Struct, frozen=True):
     """How far a running job is."""
@@ -27,9 +30,9 @@ class AttemptAnswer(msgspec.Struct, frozen=True):
 
     number: int
     worker_id: str
-    claimed_at: datetime | None
-    started_at: datetime | None
-    ended_at: datetime | None
+    claimed_at: Time | None
+    started_at: Time | None
+    ended_at: Time | None
     outcome: Annotated[str, Meta(description="completed, failed, retry, released, cancelled or lost")]
     reason: str | None
     error: Annotated[Raw | None, Meta(description="an object with at least `message`")]
@@ -40,7 +43,7 @@ class CancelAnswer(msgspec.Struct, frozen=True):
     """The wish to call a job off."""
 
     by: str
-    at: datetime
+    at: Time
     why: str
 
 
@@ -65,12 +68,12 @@ class JobAnswer(msgspec.Struct, frozen=True, kw_only=True):
     max_attempts: int
     progress: ProgressAnswer
     reason: Annotated[str | None, Meta(description="why it failed")]
-    created_at: datetime
-    scheduled_at: Annotated[datetime | None, Meta(description="when it is due, or was")]
-    claimed_at: datetime | None
-    started_at: datetime | None
-    finished_at: datetime | None
-    expires_at: Annotated[datetime | None, Meta(description="it fails if nobody has claimed it by then")]
+    created_at: Time
+    scheduled_at: Annotated[Time | None, Meta(description="when it is due, or was")]
+    claimed_at: Time | None
+    started_at: Time | None
+    finished_at: Time | None
+    expires_at: Annotated[Time | None, Meta(description="it fails if nobody has claimed it by then")]
     worker_id: str | None
     tags: Sequence[str]
     cancel_request: CancelAnswer | None
@@ -117,7 +120,8 @@ class JobTypeAnswer(msgspec.Struct, frozen=True, kw_only=True):
     options: Annotated[Mapping[str, Any], Meta(description="what a submission takes from the type; times in seconds")]
     versions: Annotated[Sequence[str], Meta(description="all announced versions, newest first")]
     urls: Mapping[str, str]
-    examples: Sequence[Any] | UnsetType = UNSET
+    # A list that says nothing of its items is no list to some generators of clients.
+    examples: Annotated[Sequence[Any], Meta(extra_json_schema={"items": {}})] | UnsetType = UNSET
     payload_schema: Mapping[str, Any] | UnsetType | None = UNSET
     result_schema: Mapping[str, Any] | UnsetType | None = UNSET
 
@@ -143,9 +147,9 @@ class WorkerAnswer(msgspec.Struct, frozen=True, kw_only=True):
     troubles: Annotated[
         Sequence[Trouble], Meta(description="running jobs that block the event loop, or go on although told to end")
     ]
-    started_at: datetime
-    renewed_at: datetime
-    lease_until: datetime
+    started_at: Time
+    renewed_at: Time
+    lease_until: Time
     types: Mapping[str, str]
     plugins: Sequence[Mapping[str, Any]]
     current: Sequence[str]
@@ -162,7 +166,7 @@ class WorkersAnswer(msgspec.Struct, frozen=True):
 class MinuteAnswer(msgspec.Struct, frozen=True):
     """One minute: how many jobs of each type were submitted, completed and failed."""
 
-    minute: datetime
+    minute: Time
     submitted: Mapping[str, int]
     completed: Mapping[str, int]
     failed: Mapping[str, int]
@@ -173,7 +177,7 @@ class StatsAnswer(msgspec.Struct, frozen=True):
 
     counts: Mapping[str, Mapping[str, int]]
     minutes: Sequence[MinuteAnswer]
-    oldest_pending: Mapping[str, datetime]
+    oldest_pending: Mapping[str, Time]
 
 
 class DurabilityAnswer(msgspec.Struct, frozen=True):
@@ -201,7 +205,7 @@ class WhoamiAnswer(msgspec.Struct, frozen=True):
     key_id: Annotated[str | None, Meta(description="null where no key is asked for")]
     name: str
     scopes: Annotated[Sequence[str], Meta(description="all that the key may do, what its scopes imply included")]
-    expires_at: datetime | None
+    expires_at: Time | None
 
 
 class FaultAnswer(msgspec.Struct, frozen=True):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -34,9 +35,15 @@ class TypeStore:
         await self._pipeline.send(command)
 
     async def announced(self) -> list[Announcement]:
-        """Read every version of every type known, also of types that no worker serves now."""
-        fields: Mapping[bytes, bytes] = await self._pipeline.send(("HGETALL", f"{self._tag}:types"))
-        return [known for known in map(_read, fields.values()) if known is not None]
+        """Read every version of every type known, also of types that no worker serves now; none that is forgotten."""
+        fields: Mapping[bytes, bytes]
+        now: tuple[bytes, bytes]
+        fields, now = await asyncio.gather(
+            self._pipeline.send(("HGETALL", f"{self._tag}:types")), self._pipeline.send(("TIME",))
+        )
+        # Cleared away at the next announcement, which may never come.
+        since = datetime.fromtimestamp(int(now[0]), tz=UTC) - KEEP_FOR
+        return [known for known in map(_read, fields.values()) if known is not None and _seen_since(since, known)]
 
     async def paused(self) -> set[str]:
         """Read which types are paused."""
@@ -73,6 +80,10 @@ def _write(known: Announcement) -> bytes:
             "options": dict(known.options),
         }
     )
+
+
+def _seen_since(time: datetime, known: Announcement) -> bool:
+    return known.seen_at is not None and known.seen_at >= time
 
 
 def _read(text: bytes) -> Announcement | None:

@@ -18,6 +18,7 @@ from emp_server import media, strict_json
 from emp_server.access import TheCaller
 from emp_server.answers import details_json, entity_tag, job_answer
 from emp_server.body import JSON_BODY, media_type, read_body
+from emp_server.conditional import is_known
 from emp_server.delivery import read_wait
 from emp_server.documents import JobPageAnswer
 from emp_server.overview import RUNNING, overview
@@ -38,10 +39,14 @@ class JobList(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    state: str | None = Field(default=None, description="a state, or `running` for claimed and in_progress")
-    job_type: str | None = Field(default=None, max_length=128)
-    tag: str | None = Field(default=None, min_length=1, max_length=TAG_LENGTH)
-    worker: str | None = Field(default=None, max_length=64)
+    state: str | None = Field(
+        default=None,
+        description="a state, or `running` for claimed and in_progress",
+        json_schema_extra={"enum": list(STATES)},
+    )
+    job_type: str | None = Field(default=None, max_length=128, description="with `state`, pending or a final one")
+    tag: str | None = Field(default=None, min_length=1, max_length=TAG_LENGTH, description="a tag, and nothing else")
+    worker: str | None = Field(default=None, max_length=64, description="the id of a worker, and nothing else")
     cursor: str | None = Field(default=None, max_length=200, description="where the page begins, as the last page said")
     limit: int | None = Field(default=None, ge=1, description="jobs in the page")
 
@@ -99,7 +104,7 @@ async def get_job(request: Request, parts: TheParts, job_id: str, asked: Annotat
     else:
         details = await read_details(parts.store, job_id)
     headers = {"ETag": entity_tag(details), "Cache-Control": "no-cache", **wait.headers}
-    if _matches(request.headers.get("if-none-match", ""), headers["ETag"]):
+    if is_known(request.headers.get("if-none-match", ""), headers["ETag"]):
         return Response(status_code=304, headers=headers)
     return Response(details_json(details), headers=headers, media_type=media.JSON)
 
@@ -199,9 +204,3 @@ async def _wish(request: Request, parts: TheParts) -> Wish:
     if len(wish.why) > 1000 or not wish.why.isprintable():
         raise InvalidRequest("why has at most 1,000 printable characters", pointer="/why")
     return wish
-
-
-def _matches(if_none_match: str, tag: str) -> bool:
-    """Compare weakly, as RFC 9110 asks for If-None-Match."""
-    names = {name.strip().removeprefix("W/") for name in if_none_match.split(",")}
-    return tag in names or "*" in names

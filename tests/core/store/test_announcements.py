@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -26,6 +26,11 @@ def version(digest: str, **fields: Any) -> Announcement:
 async def known(engine: Engine) -> dict[str, Announcement]:
     """Read what is announced, by type and digest."""
     return {f"{one.job_type}|{one.digest}": one for one in await engine.store.types.announced()}
+
+
+def _now(ago: timedelta = timedelta(0)) -> bytes:
+    """Give a moment as it stands before an announcement: Unix milliseconds."""
+    return b"%d" % ((datetime.now(tz=UTC) - ago).timestamp() * 1000)
 
 
 async def test_an_announcement_is_read_as_it_was_made(engine: Engine) -> None:
@@ -81,6 +86,17 @@ async def test_a_version_that_nobody_serves_is_forgotten_after_thirty_days(
     assert {one.digest for one in (await known(engine)).values()} == left
 
 
+@pytest.mark.parametrize(("days", "is_known"), [(29, True), (31, False)])
+async def test_a_version_of_long_ago_is_not_told_where_nobody_announces_any_more(
+    engine: Engine, days: int, is_known: bool
+) -> None:
+    """All workers have gone, so that nothing clears it away."""
+    announced = b' {"job_type":"x","digest":"y","distribution":"d","version":"2"}'
+    await engine.client.hset(f"{{emp:{engine.namespace}}}:types", "x|y", _now(timedelta(days=days)) + announced)
+
+    assert bool(await known(engine)) == is_known
+
+
 @pytest.mark.parametrize(
     "damage", [b"", b"nonsense", b"17 [1]", b'17 {"job_type": 1}', b'17 {"newer": 1}', b"1e999 {}"]
 )
@@ -94,7 +110,7 @@ async def test_a_damaged_announcement_hides_no_other(engine: Engine, damage: byt
 
 async def test_what_a_newer_emp_announces_is_read(engine: Engine) -> None:
     """Fields that this version does not know are passed over, so that two releases run side by side."""
-    newer = b'17 {"job_type":"x","digest":"y","distribution":"d","version":"2","colour":"red"}'
+    newer = _now() + b' {"job_type":"x","digest":"y","distribution":"d","version":"2","colour":"red"}'
     await engine.client.hset(f"{{emp:{engine.namespace}}}:types", "x|y", newer)
 
     assert [(one.job_type, one.version) for one in (await known(engine)).values()] == [("x", "2")]
