@@ -11,7 +11,7 @@ from typing import assert_never
 
 from emp_core.ids import JobId
 from emp_core.messages import JobAvailableMessage, JobUpdateMessage, WorkerStatusMessage
-from emp_core.store import Feed, Gap
+from emp_core.store import Feed, Gap, Passed
 from emp_server.lasting import lasting
 
 Update = JobUpdateMessage | WorkerStatusMessage
@@ -80,7 +80,7 @@ class Listener:
 
 
 class Updates:
-    """Hands the store's messages to listeners: to those of one job, and to those of everything."""
+    """Hands the store's messages to listeners: of one job, of everything, or of nothing but that something changed."""
 
     SAFETY_READ = 5.0
     """Seconds after which a waiter reads the store although it heard nothing: a message may be lost."""
@@ -92,6 +92,7 @@ class Updates:
         self._on_worker = on_worker
         self._of_job: dict[str, set[Listener]] = {}
         self._of_all: set[Listener] = set()
+        self._of_any: set[Listener] = set()
         self._stands = False
         self._stopped = False
 
@@ -103,22 +104,35 @@ class Updates:
     @property
     def listeners(self) -> int:
         """How many listen now."""
-        return len(self._of_all) + sum(len(some) for some in self._of_job.values())
+        return len(self._of_all) + len(self._of_any) + sum(len(some) for some in self._of_job.values())
 
     @contextmanager
     def listen(self, job_id: JobId | None = None) -> Iterator[Listener]:
         """Listen to one job, or (None) to everything."""
+        place = self._of_all if job_id is None else self._of_job.setdefault(job_id, set())
+        try:
+            with self._listener_in(place) as listener:
+                yield listener
+        finally:
+            if job_id is not None and not place:
+                self._of_job.pop(job_id, None)
+
+    @contextmanager
+    def listen_for_any(self) -> Iterator[Listener]:
+        """Listen for a change of anything, which is heard as MISSED; nothing has to be read or kept for that."""
+        with self._listener_in(self._of_any) as listener:
+            yield listener
+
+    @contextmanager
+    def _listener_in(self, place: set[Listener]) -> Iterator[Listener]:
         listener = Listener(self._limit)
         if self._stopped:
             listener.stop()
-        place = self._of_all if job_id is None else self._of_job.setdefault(job_id, set())
         place.add(listener)
         try:
             yield listener
         finally:
             place.discard(listener)
-            if job_id is not None and not place:
-                self._of_job.pop(job_id, None)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -143,10 +157,14 @@ class Updates:
                     case JobUpdateMessage():
                         for listener in [*self._of_job.get(event.job_id, ()), *self._of_all]:
                             listener.hear(event)
+                        self._tell_of_any()
                     case WorkerStatusMessage():
                         self._on_worker(event)
                         for listener in self._of_all:
                             listener.hear(event)
+                        self._tell_of_any()
+                    case Passed.PASSED:
+                        self._tell_of_any()
                     case JobAvailableMessage():
                         pass
                     case Gap.GAP:
@@ -159,5 +177,9 @@ class Updates:
     def _is_heard(self, job_id: str) -> bool:
         return bool(self._of_all) or job_id in self._of_job
 
+    def _tell_of_any(self) -> None:
+        for listener in self._of_any:
+            listener.miss()
+
     def _everybody(self) -> list[Listener]:
-        return [*self._of_all, *(listener for some in self._of_job.values() for listener in some)]
+        return [*self._of_all, *self._of_any, *(listener for some in self._of_job.values() for listener in some)]

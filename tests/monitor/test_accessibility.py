@@ -52,17 +52,40 @@ def paths(settings: ServerSettings, server: RunningServer) -> list[str]:
     return asyncio.run(fill())
 
 
+def violations(tab: Tab) -> list[tuple[str, list[str]]]:
+    """Give what axe finds on the page that is open."""
+    tab.evaluate(f"{Axe().axe_script};1")
+    found = json.loads(tab.evaluate("axe.run().then((result) => JSON.stringify(result.violations))"))
+    return [(each["id"], [node["html"] for node in each["nodes"]]) for each in found]
+
+
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_no_page_has_a_violation(server: RunningServer, paths: list[str], tab: Tab, dark: bool):
-    found, axe = {}, Axe().axe_script
+    found = {}
     tab.look(dark=dark)
 
     for path in paths:
         tab.go(server.url + path)
-        tab.evaluate(f"{axe};1")
-        violations = tab.evaluate("axe.run().then((result) => JSON.stringify(result.violations))")
-        if json.loads(violations):
-            found[path] = [(each["id"], [node["html"] for node in each["nodes"]]) for each in json.loads(violations)]
+        found[path] = violations(tab)
     tab.troubles = [trouble for trouble in tab.troubles if "404" not in trouble]
 
-    assert found == {}
+    assert {path: some for path, some in found.items() if some} == {}
+
+
+@pytest.mark.usefixtures("paths")
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_no_page_on_the_way_to_an_act_has_a_violation(server: RunningServer, tab: Tab, dark: bool):
+    """Tick all jobs of the list; the page that asks, then the one that says what came of it."""
+    found = {}
+    tab.look(dark=dark)
+    tab.go(f"{server.url}/jobs")
+    tab.click("[data-all] input")
+
+    found["ticked"] = violations(tab)
+    tab.follow("button[value=cancel]")
+    found["asked"], asked = violations(tab), tab.text("h1")
+    tab.follow("form.run button.primary")
+    found["done"], done = violations(tab), tab.text("h1")
+
+    assert (asked, done) == ("Cancel 4 jobs?", "Done")
+    assert {page: some for page, some in found.items() if some} == {}

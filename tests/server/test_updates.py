@@ -88,6 +88,17 @@ async def test_a_listener_of_one_job_hears_nothing_of_another(settings):
         assert first != second
 
 
+@pytest.mark.parametrize("change", ["job", "worker"])
+async def test_who_listens_for_any_change_hears_that_there_was_one(settings, change):
+    """An open page of the monitor is fetched again anyway: nothing is read or kept for it."""
+    async with followed(settings) as (store, updates):
+        with updates.listen_for_any() as listener:
+            await (submitted(store) if change == "job" else register(store))
+
+            assert await listener.next(5) is Signal.MISSED
+        assert updates.listeners == 0
+
+
 async def test_who_listens_after_the_stop_is_stopped_too(settings):
     async with followed(settings) as (_, updates):
         updates.stop()

@@ -72,6 +72,10 @@ class Tab:
     def _do(self, act: Callable[[], T]) -> T:
         return self.thread.submit(act).result()
 
+    def before_scripts(self, script: str) -> None:
+        """Run a script in every page that is opened from now on, before its own."""
+        self._do(lambda: self.page.add_init_script(script))
+
     def go(self, url: str) -> None:
         """Open an address, and wait until it has loaded."""
         self._do(lambda: self.page.goto(url))

@@ -17,7 +17,7 @@ from emp_core.store.doctor import Doctor, Glance
 from emp_core.store.doctor.findings import Finding, Severity
 from emp_core.store.doctor.patient import Patient
 from emp_core.store.durability import KEEPS_ALL, Durability, Level, read_durability
-from emp_core.store.feed import GAP, Event, Feed, Gap
+from emp_core.store.feed import GAP, PASSED, Event, Feed, Gap, Passed
 from emp_core.store.jobs import WAITING_LIMIT, JobStore
 from emp_core.store.keys import Keys
 from emp_core.store.load import StoreLoad, read_load
@@ -43,6 +43,7 @@ from emp_core.store.workers import LeaseWord, LeaveWord, Registered, Renewed, Wo
 __all__ = [
     "GAP",
     "KEEPS_ALL",
+    "PASSED",
     "WAITING_LIMIT",
     "ApiKeyStore",
     "CancelAsk",
@@ -68,6 +69,7 @@ __all__ = [
     "Level",
     "Minute",
     "Page",
+    "Passed",
     "Pool",
     "Registered",
     "Renewed",

@@ -42,7 +42,16 @@ class Gap(Enum):
 
 GAP = Gap.GAP
 
-Event = JobAvailableMessage | JobUpdateMessage | WorkerStatusMessage | Gap
+
+class Passed(Enum):
+    """What a follower is given after a publication of which some was passed over unread."""
+
+    PASSED = "passed"
+
+
+PASSED = Passed.PASSED
+
+Event = JobAvailableMessage | JobUpdateMessage | WorkerStatusMessage | Gap | Passed
 
 
 class Feed:
@@ -64,7 +73,8 @@ class Feed:
         """Subscribe, and give the events as they come; the first one is GAP, when the subscription stands.
 
         A lost connection never ends the iteration: it is made anew for as long as it takes. With `concerns`, what is
-        about a job for whose id it says no is passed over unread: most of what happens concerns nobody here.
+        about a job for whose id it says no is passed over unread: most of what happens concerns nobody here. PASSED
+        says, once for each publication, that there was something.
         """
         wanted = {"updates": jobs, "workers": workers, "available": available}
         channels = [self._keys("feed", name) for name, is_wanted in wanted.items() if is_wanted]
@@ -116,14 +126,18 @@ async def _read(subscription: PubSub, channels: int, concerns: Callable[[str], b
             if confirmed >= channels:
                 yield GAP
         elif received["type"] == "message":
+            has_passed = False
             for line in received["data"].splitlines():
                 if concerns is not None and line.startswith(_OF_A_JOB) and not concerns(_id_of(line)):
+                    has_passed = True
                     continue
                 try:
                     yield parse_message(line)
                 except ValidationError as error:
                     # Not the error's own text: it quotes the message, and with it a payload.
                     _log.warning("message_not_read", faults=[fault["type"] for fault in error.errors()])
+            if has_passed:
+                yield PASSED
 
 
 def _id_of(line: bytes) -> str:

@@ -45,7 +45,8 @@ async def changes(request: Request, parts: TheParts, asked: Annotated[LiveQuery,
 async def _stream(parts: Parts, job_id: JobId | None) -> AsyncIterator[bytes]:
     yield OPENING
     silence = parts.settings.stream_keep_alive.total_seconds()
-    with parts.updates.listen(job_id) as listener:
+    listening = parts.updates.listen_for_any() if job_id is None else parts.updates.listen(job_id)
+    with listening as listener:
         while True:
             heard = await listener.next(silence)
             if heard is Signal.STOPPED:

@@ -14,9 +14,9 @@ import pytest
 import structlog
 
 from emp_core.ids import new_job_id, new_worker_id
-from emp_core.jobs import Report
+from emp_core.jobs import Report, Submission
 from emp_core.messages import JobAvailableMessage, JobUpdateMessage, WorkerStatusMessage
-from emp_core.store import GAP, Event
+from emp_core.store import GAP, PASSED, Event
 from emp_core.store.embedded import EmbeddedStore
 from support.waiting import wait_until_async
 
@@ -57,7 +57,7 @@ async def test_a_follower_hears_of_jobs_and_workers_in_the_spec_form(engine: Eng
 
 
 async def test_a_follower_is_spared_the_jobs_that_do_not_concern_it(engine: Engine) -> None:
-    """By their ids, without reading their messages; of workers it hears all the same."""
+    """By their ids, unread: it is only said that there was something. Of workers it hears all the same."""
     ours, other = new_job_id(), new_job_id()
     async with engine.store.feed.subscribe(concerns=lambda job_id: job_id == ours) as events:
         await anext(events)
@@ -65,9 +65,10 @@ async def test_a_follower_is_spared_the_jobs_that_do_not_concern_it(engine: Engi
         await engine.worker()
         await engine.submit(ours)
         with anyio.fail_after(5):
-            heard = [await anext(events) for _ in range(2)]
+            heard = [await anext(events) for _ in range(3)]
 
-    assert {type(event) for event in heard} == {JobUpdateMessage, WorkerStatusMessage}
+    assert heard[0] is PASSED
+    assert {type(event) for event in heard[1:]} == {JobUpdateMessage, WorkerStatusMessage}
     assert [event.job_id for event in heard if isinstance(event, JobUpdateMessage)] == [ours]
 
 
@@ -212,6 +213,21 @@ async def test_what_is_no_message_is_passed_over(engine: Engine) -> None:
 
     assert isinstance(event, JobUpdateMessage)
     assert event.job_id == job_id
+
+
+async def test_what_concerns_nobody_is_said_once_for_a_publication(engine: Engine) -> None:
+    """Ten jobs of one call are one word, unread; what concerns somebody is given as it is."""
+    wanted = new_job_id()
+    async with engine.store.feed.subscribe(concerns=lambda job_id: job_id == wanted) as events:
+        await anext(events)
+        await engine.store.jobs.submit([Submission(new_job_id(), TYPE, b"1") for _ in range(10)])
+        await engine.store.jobs.submit([Submission(wanted, TYPE, b"1")])
+        with anyio.fail_after(5):
+            first, second = await anext(events), await anext(events)
+
+    assert first is PASSED
+    assert isinstance(second, JobUpdateMessage)
+    assert second.job_id == wanted
 
 
 @pytest.mark.parametrize("server", ["valkey", "redis_server"])
