@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from emp_core.client import EmpClient
 from emp_core.errors import UnknownJobType
-from emp_worker.contract import Finding, Verdict
 from emp_worker.drift import Word, differences
+from emp_worker.findings import Finding, Verdict
 from emp_worker.jobtypes import JobType
 
 CHECK = "drift"

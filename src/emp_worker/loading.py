@@ -52,7 +52,10 @@ def load_plugin(found: FoundPlugin, entering: Callable[[Phase], None] = lambda _
             manager.register(plugin, name=found.distribution)
             check_hooks(manager, plugin)
             entering(phase := Phase.JOB_TYPES)
-            job_types = tuple(declared(manager.hook.emp_job_types()))
+            answers = manager.hook.emp_job_types()
+            if manager.hook.emp_job_types.get_hookimpls() and not answers:  # pluggy leaves out None
+                raise InvalidJobType("emp_job_types gave None; return a list of JobType(...) objects")
+            job_types = tuple(declared(answers))
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - a plugin's code may raise anything, SystemExit too
@@ -86,7 +89,7 @@ def check_hooks(manager: pluggy.PluginManager, plugin: object) -> None:
         raise InvalidJobType("the plugin hooks nothing; declare its job types in emp_job_types")
 
 
-def declared(answers: Iterable[Iterable[object]]) -> Iterator[JobType]:
+def declared(answers: Iterable[object]) -> Iterator[JobType]:
     """Check that what plugins declare are job types of different names, and give them.
 
     Raises:
@@ -94,6 +97,8 @@ def declared(answers: Iterable[Iterable[object]]) -> Iterator[JobType]:
     """
     names: set[str] = set()
     for answer in answers:
+        if not isinstance(answer, Iterable):
+            raise InvalidJobType(f"emp_job_types gave {type(answer).__name__}; give a list of JobType(...) objects")
         for job_type in answer:
             if not isinstance(job_type, JobType):
                 raise InvalidJobType(f"emp_job_types gave {job_type!r}; give JobType(...) objects")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,13 +13,8 @@ from emp_core.cli.connecting import connect
 from emp_core.cli.output import escaped, json_option, note, print_json, print_table
 
 if TYPE_CHECKING:
-    from emp_core.client import EmpClient
-    from emp_worker.contract import Finding
-    from emp_worker.loading import LoadedPlugin
     from emp_worker.plugins import Plugins
     from emp_worker.testing import JobRun
-
-COLUMNS: Final = ("plugin", "job_type", "check", "verdict", "message")
 
 
 def load_installed() -> Plugins:
@@ -75,26 +70,31 @@ def new(name: str, into: Path) -> None:
 
 @plugin.command()
 @click.argument("name", required=False)
-@click.option("--run", is_flag=True, help="Perform the handlers on their examples, too.")
+@click.option("--run", is_flag=True, help="Perform the handlers on their examples, too, each type in a child process.")
+@click.option("--payload", metavar="JSON|@file|-", help="With --run: perform this in place of a type's examples.")
 @click.option(
     "--against",
     metavar="URL",
     help="Compare with what this server announces, too: would the payloads of waiting jobs still fit?",
 )
 @json_option
-def check(name: str | None, run: bool, against: str | None, as_json: bool) -> None:
+def check(name: str | None, run: bool, payload: str | None, against: str | None, as_json: bool) -> None:
     """Check plugins against the contract: all, or the one of this NAME (distribution, entry point or job type).
 
     Exits 1 if a check failed, and 6 if no plugin has this name.
     """
     from emp_core.cli.exit_codes import ExitCode
+    from emp_core.cli.parameters import read_payload
+    from emp_worker.plugin_check import COLUMNS, Wanted, check_plugins, meant
 
-    rows = list(_failures(plugins := load_installed(), name))
-    if against is None:
-        rows += _findings(plugins, name, run=run, server=None)
-    else:
-        with connect(against) as server:
-            rows += _findings(plugins, name, run=run, server=server)
+    if payload is not None and not run:
+        raise click.UsageError("--payload is performed with --run")
+    instead = None if payload is None else read_payload(payload)
+    plugins = load_installed()
+    if instead is not None and sum(len(types) for _, types in meant(plugins, name)) > 1:
+        raise click.UsageError("--payload is of one job type; name it")
+    with contextlib.nullcontext() if against is None else connect(against) as server:
+        rows = list(check_plugins(plugins, name, Wanted(run, instead, server)))
     if as_json:
         print_json(rows)
     else:
@@ -102,42 +102,10 @@ def check(name: str | None, run: bool, against: str | None, as_json: bool) -> No
     if not rows:
         note("no plugin is loaded" if name is None else f"no plugin or job type is named {name}")
         sys.exit(ExitCode.NOT_FOUND)
+    if instead is None and any((row["check"], row["verdict"]) == ("run", "failed") for row in rows):
+        note("Where an example needs what is not here, perform another payload with --payload.")
     if any(row["verdict"] == "failed" for row in rows):
         sys.exit(ExitCode.ERROR)
-
-
-def _failures(plugins: Plugins, name: str | None) -> Iterator[dict[str, str]]:
-    """Give a row for each plugin that is meant and did not load: it has failed its first check."""
-    from emp_worker.discovery import is_named
-
-    for failure in plugins.failures:
-        if name is None or is_named(failure, (name,)):
-            found = (failure.distribution, "", failure.phase.value, "failed", failure.why)
-            yield dict(zip(COLUMNS, found, strict=True))
-
-
-def _findings(plugins: Plugins, name: str | None, *, run: bool, server: EmpClient | None) -> Iterator[dict[str, str]]:
-    """Check the job types that the name means."""
-    from emp_worker.contract import check_job_type
-    from emp_worker.discovery import is_named
-    from emp_worker.stdout_guard import stdout_as_stderr
-
-    for each in plugins.loaded:
-        for job_type in each.job_types:
-            if name is not None and name != job_type.name and not is_named(each.found, (name,)):
-                continue
-            with stdout_as_stderr():
-                found = check_job_type(job_type, run=run)
-            if server is not None:
-                from emp_worker.announced import check_drift
-
-                found += check_drift(job_type, server)
-            yield from (_row(each, finding) for finding in found)
-
-
-def _row(owner: LoadedPlugin, finding: Finding) -> dict[str, str]:
-    found = (owner.found.distribution, finding.job_type, finding.check, finding.verdict.value, finding.message)
-    return dict(zip(COLUMNS, found, strict=True))
 
 
 @plugin.command()
@@ -190,11 +158,11 @@ def _chosen(plugins: Plugins, name: str) -> Any:
     """
     from emp_core.errors import NotFound
     from emp_worker.discovery import is_named
+    from emp_worker.plugin_check import meant
 
     if name in plugins.types:
         return plugins.types[name].job_type
-    meant = [each for each in plugins.loaded if is_named(each.found, (name,))]
-    types = [job_type for each in meant for job_type in each.job_types]
+    types = [job_type for _, job_types in meant(plugins, name) for job_type in job_types]
     if len(types) == 1:
         return types[0]
     if types:

@@ -79,7 +79,7 @@ def _try_all(plugins: Sequence[FoundPlugin], seconds: float) -> _End:
             return _End(False, None, Phase.IMPORT, f"no child process can be started: {error}", "")
         finally:
             os.close(for_child)
-        with child, _ended_at_last(child):
+        with child, ended_at_last(child):
             _give_orders(child, plugins, seconds)
             heard = _Heard()
             heard.listen(lines.fileno(), child, seconds + _MARGIN)
@@ -89,7 +89,8 @@ def _try_all(plugins: Sequence[FoundPlugin], seconds: float) -> _End:
 
 
 @contextlib.contextmanager
-def _ended_at_last(child: subprocess.Popen[bytes]) -> Iterator[None]:
+def ended_at_last(child: subprocess.Popen[bytes]) -> Iterator[None]:
+    """End a child that leads a process group, and all of its group, when the block is left."""
     try:
         yield
     finally:
@@ -116,6 +117,11 @@ def _why_ended(child: subprocess.Popen[bytes], heard: _Heard, seconds: float) ->
     # The child's clock has begun a moment before ours.
     if code is None or heard.silence() > 0.9 * seconds:
         return f"did not come to an end within {seconds:g} s"
+    return how_ended(code)
+
+
+def how_ended(code: int) -> str:
+    """Say how a plugin's code has ended its process, by the code that the system gives."""
     if code < 0:
         names = {each.value: each.name for each in signal.Signals}
         return f"ended the process with {names.get(-code, f'signal {-code}')}"

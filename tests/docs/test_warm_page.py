@@ -8,7 +8,8 @@ from types import ModuleType
 import pytest
 
 from emp_worker import JobType
-from emp_worker.contract import Verdict, check_job_type
+from emp_worker.contract import check_job_type
+from emp_worker.findings import Verdict
 from emp_worker.testing import run_job
 from support.pages import code, page
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Annotated, Any
 
@@ -9,7 +10,8 @@ import pytest
 from pydantic import BaseModel, Field, WithJsonSchema
 
 from emp_worker import JobError, JobType
-from emp_worker.contract import Verdict, check_job_type
+from emp_worker.contract import check_job_type
+from emp_worker.findings import Verdict
 
 
 class Text(BaseModel):
@@ -97,7 +99,7 @@ def test_handlers_run_on_their_examples_only_when_asked():
     job_type = made(examples=[{"text": "bad"}])
 
     assert faults(job_type) == []
-    assert faults(job_type, run=True) == [("run", "example 1 did not complete: cannot count this")]
+    assert faults(job_type, run=True) == [("run", "example 1 did not complete: JobError: cannot count this")]
 
 
 def test_without_the_servers_validator_the_check_says_what_it_left_out(monkeypatch: pytest.MonkeyPatch):
@@ -119,7 +121,7 @@ def test_an_async_handler_that_keeps_the_loop_is_told_to_await():
 
 
 def test_a_handler_that_goes_on_when_it_is_called_off_is_named(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("emp_worker.contract.CANCEL_BOUND", 0.2)
+    monkeypatch.setattr("emp_worker.examples.CANCEL_BOUND", 0.2)
 
     def deaf(payload: Text) -> int:
         time.sleep(0.4)
@@ -129,3 +131,27 @@ def test_a_handler_that_goes_on_when_it_is_called_off_is_named(monkeypatch: pyte
 
     assert [check for check, _ in found] == ["cancel"]
     assert "call job.raise_if_cancelled() between the steps" in found[0][1]
+
+
+def test_an_example_that_takes_too_long_is_called_off(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("emp_worker.examples.RUN_BOUND", 0.1)
+
+    async def wait(payload: Text) -> None:
+        await asyncio.Event().wait()
+
+    found = faults(JobType("a.wait", wait, examples=[{"text": "x"}]), run=True)
+
+    assert found == [("run", "example 1 was called off after 0.1 s; give one that is through sooner")]
+
+
+@pytest.mark.parametrize(
+    ("examples", "why"),
+    [
+        ([], "there is no example to perform"),
+        ([{"text": "bad"}], "example 1 was not called off, it ended with JobError: cannot count this"),
+    ],
+)
+def test_to_call_off_what_never_ran_is_skipped_and_no_success(examples: list[Any], why: str):
+    (cancel,) = [each for each in check_job_type(made(examples=examples), run=True) if each.check == "cancel"]
+
+    assert (cancel.verdict, cancel.message) == (Verdict.SKIPPED, why)

@@ -79,7 +79,12 @@ BROKEN = {
     "no-list": (
         "from emp_worker import hookimpl\n@hookimpl\ndef emp_job_types(): return 7",
         Phase.JOB_TYPES,
-        "not iterable",
+        "emp_job_types gave int; give a list of JobType(...) objects",
+    ),
+    "nothing": (
+        "from emp_worker import hookimpl\n@hookimpl\ndef emp_job_types(): pass",
+        Phase.JOB_TYPES,
+        "emp_job_types gave None; return a list",
     ),
     "declares-and-exits": (
         "from emp_worker import hookimpl\n@hookimpl\ndef emp_job_types(): raise SystemExit(4)",

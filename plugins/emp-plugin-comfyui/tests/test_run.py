@@ -8,7 +8,8 @@ import pytest
 
 import emp_plugin_comfyui
 from emp_plugin_comfyui import RUN
-from emp_worker.contract import Verdict, check_job_type
+from emp_worker.contract import check_job_type
+from emp_worker.findings import Verdict
 from emp_worker.pytest_plugin import StartWorker
 from emp_worker.testing import Completed, run_job
 from support.comfyui_nodes import PICTURE

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from emp_plugin_http import REQUEST
-from emp_worker.contract import Verdict, check_job_type
+from emp_worker.contract import check_job_type
+from emp_worker.findings import Verdict
 from emp_worker.testing import Cancelled, Completed, Failed, JobRun, Retry, run_job
 from support.http_service import Reply, Service
 

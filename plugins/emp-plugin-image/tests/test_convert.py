@@ -13,7 +13,8 @@ from PIL import Image
 
 from emp_plugin_image import CONVERT, MONTAGE, Convert, Montage, MontageResult, Thumbnail
 from emp_worker import JobType
-from emp_worker.contract import Verdict, check_job_type
+from emp_worker.contract import check_job_type
+from emp_worker.findings import Verdict
 from emp_worker.testing import Cancelled, Failed, JobRun, run_job
 
 README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")

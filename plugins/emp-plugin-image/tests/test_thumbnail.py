@@ -14,7 +14,8 @@ from PIL import Image, ImageCms
 
 import emp_plugin_image
 from emp_plugin_image import THUMBNAIL
-from emp_worker.contract import Verdict, check_job_type
+from emp_worker.contract import check_job_type
+from emp_worker.findings import Verdict
 from emp_worker.pytest_plugin import StartWorker
 from emp_worker.testing import Completed, Failed, JobRun, run_job
 

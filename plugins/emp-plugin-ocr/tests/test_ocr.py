@@ -17,7 +17,8 @@ from PIL import Image, ImageDraw
 from emp_plugin_ocr import OCR, read
 from emp_plugin_ocr.reader import Reader
 from emp_worker import JobType
-from emp_worker.contract import Verdict, check_job_type
+from emp_worker.contract import check_job_type
+from emp_worker.findings import Verdict
 from emp_worker.testing import Cancelled, Completed, Failed, JobRun, run_job
 
 Read = Callable[..., JobRun]

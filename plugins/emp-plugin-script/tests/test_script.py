@@ -12,7 +12,8 @@ import pytest
 import emp_plugin_script
 from emp_plugin_script import emp_job_types
 from emp_worker import JobType
-from emp_worker.contract import Verdict, check_job_type
+from emp_worker.contract import check_job_type
+from emp_worker.findings import Verdict
 from emp_worker.pytest_plugin import StartWorker
 from emp_worker.testing import Cancelled, Completed, Failed, JobRun, Retry, run_job
 from support.processes import is_alive

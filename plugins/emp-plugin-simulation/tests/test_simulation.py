@@ -7,7 +7,8 @@ import pytest
 import emp_plugin_simulation
 from emp_plugin_simulation import RUN, RUN_BLOCKING
 from emp_worker import JobType
-from emp_worker.contract import Verdict, check_job_type
+from emp_worker.contract import check_job_type
+from emp_worker.findings import Verdict
 from emp_worker.pytest_plugin import StartWorker
 from emp_worker.testing import Cancelled, Completed, Failed, Retry, run_job
 
