@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from typing import Protocol
 
 import structlog
 
@@ -19,15 +20,31 @@ from emp_worker.waiting import first_of
 
 _PAUSE_FIRST, _PAUSE_LAST = 0.1, 1.0
 _HANG_UP_AGAIN = 0.05
+_START_WITHIN = 0.01
+"""Seconds for which what was begun may wait until the next claim is sent; a slow store must not hold it up."""
 
 _log = structlog.get_logger("emp.worker")
+
+
+class Attempts(Protocol):
+    """Takes claimed jobs, and starts them when it is told."""
+
+    def begin(self, job: ClaimedJob) -> None:
+        """Take a job and its slot."""
+
+    def start_fresh(self) -> None:
+        """Start what was taken since: the next claim is on its way, or there is none.
+
+        Handlers that end at once would otherwise all have ended before it is sent, and the store and this worker would
+        wait for each other in turn.
+        """
 
 
 class Claimer:
     """Claims jobs for one lease.
 
     Args:
-        begin: what to do with a claimed job.
+        attempts: takes the claimed jobs.
         versions: of the plugin that serves each job type, kept with the attempts.
         wanted: called when the worker's own bell rang: a cancel or a drain waits at the store.
         is_fresh: tells whether the lease is still surely ours.
@@ -41,7 +58,7 @@ class Claimer:
         worker_id: WorkerId,
         slots: Slots,
         flusher: Flusher,
-        begin: Callable[[ClaimedJob], None],
+        attempts: Attempts,
         versions: Mapping[str, str],
         wanted: Callable[[], None],
         is_fresh: Callable[[], bool],
@@ -50,7 +67,8 @@ class Claimer:
         self._worker_id = worker_id
         self._slots = slots
         self._flusher = flusher
-        self._begin = begin
+        self._attempts = attempts
+        self._start = attempts.start_fresh
         self._versions = versions
         self._wanted = wanted
         self._is_fresh = is_fresh
@@ -75,11 +93,13 @@ class Claimer:
                     pause = _PAUSE_FIRST
                 except EmpError as error:
                     outage.failed(error)
+                    self._start()
                     await first_of(self._stopped, patience=pause)
                     pause = min(pause * 2, _PAUSE_LAST)
                     self._left_behind = True
                     self.is_answered = False
         finally:
+            self._start()
             await self._hang_up()
 
     async def step(self) -> None:
@@ -90,6 +110,7 @@ class Claimer:
         if rooms and (self._left_behind or not self._asked.issuperset(rooms)):
             await self._claim(rooms)
         else:
+            self._start()
             await self._wait(frozenset(rooms))
 
     def _rooms(self) -> dict[str, int]:
@@ -104,9 +125,13 @@ class Claimer:
         self.is_asking = True
         # Half of the slots at most, so that the store works on the next claim while the jobs of this one run.
         total = min(self._slots.free(), -(-self._slots.total // 2))
-        claim = await self._store.jobs.claim(
-            self._worker_id, self._number + 1, rooms, total, self._slots.pools(), self._versions
-        )
+        late = asyncio.get_running_loop().call_later(_START_WITHIN, self._start)
+        try:
+            claim = await self._store.jobs.claim(
+                self._worker_id, self._number + 1, rooms, total, self._slots.pools(), self._versions, sent=self._start
+            )
+        finally:
+            late.cancel()
         self._number += 1
         self.is_asking = False
         self.is_answered = True
@@ -116,7 +141,7 @@ class Claimer:
         if claim.word is not ClaimWord.OK:
             await self._refused(claim)
         for job in claim.jobs:
-            self._begin(job)
+            self._attempts.begin(job)
 
     async def _refused(self, claim: Claim) -> None:
         """Let the heartbeat find out why, and ask again later."""

@@ -142,22 +142,16 @@ class Executor:
         return frozenset(self._running)
 
     def begin(self, job: ClaimedJob) -> None:
-        """Take a claimed job's slot and begin its attempt."""
+        """Take a claimed job's slot; its attempt starts with `start_fresh`."""
         running = _Running(job, self._types[job.job_type], self._flusher, self._stuck)
         running.context = _context(job, running, self._worker_id)
         self._slots.take(job.job_type)
         self.idle.clear()
         self._running[job.job_id] = running
-        if not self._fresh:
-            running.loop.call_soon(running.loop.call_soon, self._start_fresh)
         self._fresh.append(running)
 
-    def _start_fresh(self) -> None:
-        """Start the attempts of a claim, two turns of the loop later: the next claim is on its way then.
-
-        Otherwise handlers that end at once would all have ended before it is sent, and the store and this worker would
-        wait for each other in turn.
-        """
+    def start_fresh(self) -> None:
+        """Start the attempts of the jobs that were taken since."""
         for running in self._fresh:
             job = running.job
             running.attempt = asyncio.create_task(self._perform(running), name=job_name(job.job_id, job.job_type))

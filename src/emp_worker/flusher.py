@@ -1,7 +1,7 @@
 """The flusher: writes behind what jobs have done. Outcomes, starts, progress and log lines go out together.
 
-Commands of one event-loop tick share a round trip (see emp_core.store.batching), so what is flushed rides with the next
-claim. If the store is away, outcomes wait until it is back: a finish is repeated until it lands.
+Commands of one event-loop tick share a round trip (see emp_core.store.batching). If the store is away,
+outcomes wait until it is back: a finish is repeated until it lands.
 """
 
 from __future__ import annotations

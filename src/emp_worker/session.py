@@ -101,7 +101,7 @@ class Session:
             worker_id,
             slots,
             self._flusher,
-            self._executor.begin,
+            self._executor,
             parts.versions,
             parts.poke,
             self._is_fresh,

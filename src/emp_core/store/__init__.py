@@ -110,12 +110,15 @@ class Store:
     ) -> None:
         keys = Keys(namespace, PARTITION)
         self._pipeline = pipeline = Pipeline(client, scripts)
-        # Apart from the rest: nobody but a submission should stand still until a replica has confirmed.
-        self._submitting = Pipeline(client, scripts, replicated=True) if replicated else pipeline
+        # The store takes outcomes while a worker reads what it has claimed, and works on a claim while it reads those.
+        self._apart = {"claim": Pipeline(client, scripts)}
+        if replicated:
+            # Nobody but a submission should stand still until a replica has confirmed.
+            self._apart["submit"] = Pipeline(client, scripts, replicated=True)
         self._replicated = replicated
         self._keys = keys
         self._doctor = Doctor(Patient(client, namespace, PARTITION), pipeline, scripts)
-        self.jobs = JobStore(pipeline, scripts, keys, self._submitting, waiting_limit)
+        self.jobs = JobStore(pipeline, scripts, keys, self._apart, waiting_limit)
         self.views = Views(pipeline, scripts, keys)
         self.glances = Glances(pipeline, keys)
         self.history = History(pipeline, scripts, keys)
@@ -171,7 +174,8 @@ class Store:
     async def close(self) -> None:
         """Let the round trips under way end."""
         await self._pipeline.close()
-        await self._submitting.close()
+        for pipeline in self._apart.values():
+            await pipeline.close()
         await self.doorbell.close()
 
 

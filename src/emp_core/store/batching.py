@@ -73,12 +73,13 @@ def split(items: Sequence[T], weigh: Callable[[T], int]) -> Iterator[Sequence[T]
 class _Call:
     """A command that waits for its round trip, since when (the event loop's seconds), and who waits for its reply.
 
-    `packed` is the command as it is sent.
+    `packed` is the command as it is sent; `sent` is called when it has been, and is not called for one that is not.
     """
 
     packed: bytes
     since: float
     future: asyncio.Future[Any]
+    sent: Callable[[], None] | None
 
 
 class Pipeline:
@@ -101,8 +102,12 @@ class Pipeline:
         self._bytes = 0
         self._sender: asyncio.Task[None] | None = None
 
-    def send(self, command: Sequence[Arg]) -> asyncio.Future[Any]:
+    def send(self, command: Sequence[Arg], sent: Callable[[], None] | None = None) -> asyncio.Future[Any]:
         """Put a command into the next round trip; the future has its reply or an error of our tree.
+
+        Args:
+            command: its name and arguments.
+            sent: called when the store has got it, while it works on it.
 
         Raises:
             UnicodeEncodeError: a text has no UTF-8 form (a lone surrogate). Raised here, it concerns its caller alone;
@@ -115,7 +120,7 @@ class Pipeline:
         if self._waiting and (len(self._waiting) >= WAITING_CALLS or self._bytes + size > WAITING_BYTES):
             future.set_exception(StoreUnavailable("too many calls wait for the store; this one was not sent"))
             return future
-        self._waiting.append(_Call(written, loop.time(), future))
+        self._waiting.append(_Call(written, loop.time(), future, sent))
         self._bytes += size
         if self._sender is None or self._sender.done():
             self._sender = asyncio.create_task(self._send_waiting())
@@ -195,12 +200,13 @@ class Pipeline:
 
     async def _exchange(self, calls: Sequence[_Call]) -> list[Any]:
         written = [call.packed for call in calls]
+        told = [call.sent for call in calls if call.sent]
         if not self._replicated:
-            return await exchange(self._client, written)
+            return await exchange(self._client, written, told)
         # WAIT is about the writes of its own connection, so it rides along. It covers a submission that repeats another
         # as well: submit always writes, and a replica that has this write has all before it.
         written.append(packed(("WAIT", 1, round(CONFIRM_WITHIN * 1000))))
-        *replies, replicas = await exchange(self._client, written)
+        *replies, replicas = await exchange(self._client, written, told)
         if isinstance(replicas, int) and replicas >= 1:
             return replies
         unsure = StoreUnavailable("it is stored, but no replica has confirmed it in time", may_have_run=True)
@@ -218,8 +224,10 @@ class Pipeline:
             await asyncio.wait([self._sender])
 
 
-async def exchange(client: Redis, commands: Sequence[bytes]) -> list[Any]:
+async def exchange(client: Redis, commands: Sequence[bytes], told: Sequence[Callable[[], None]] = ()) -> list[Any]:
     """Send packed commands in one go and give their replies as they come; errors of single commands stand among them.
+
+    `told` are called when they are sent.
 
     redis-py's own pipeline packs in Python, argument by argument, which costs more than all else that a submission does
     here, and measures itself for nobody.
@@ -230,6 +238,8 @@ async def exchange(client: Redis, commands: Sequence[bytes]) -> list[Any]:
         try:
             # Sending and reading close a connection that they leave in the middle of something.
             await connection.send_packed_command(commands)
+            for tell in told:
+                tell()
             return [await _reply(connection) for _ in commands]
         finally:
             # Shielded: a cancelled release would leave the pool without the connection.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -49,7 +49,7 @@ SWEEP_GAP = timedelta(seconds=3)
 class JobStore:
     """The jobs of one partition. Every call may raise StoreUnavailable or StoreFull; repeating it is then safe.
 
-    `submitting` sends the submissions, where they wait for more than the others do.
+    `apart` sends the calls of some verbs, by their names, so that they and the others do not wait for each other.
     """
 
     def __init__(
@@ -57,12 +57,12 @@ class JobStore:
         pipeline: Pipeline,
         scripts: Scripts,
         keys: Keys,
-        submitting: Pipeline | None = None,
+        apart: Mapping[str, Pipeline],
         waiting_limit: int = WAITING_LIMIT,
     ) -> None:
         self._waiting_limit = waiting_limit
         self._pipeline = pipeline
-        self._submitting = submitting or pipeline
+        self._apart = apart
         self._scripts = scripts
         self._keys = keys
         self._submissions = Gatherer(self._submit, submission_weight)
@@ -88,9 +88,15 @@ class JobStore:
             raise _error_of_all(failed, partly=len(failed) < len(replies))
         return replies
 
-    def _send(self, verb: str, items: Sequence[Sequence[Arg]], arguments: Mapping[str, Arg]) -> asyncio.Future[Any]:
-        pipeline = self._submitting if verb == "submit" else self._pipeline
-        return pipeline.send(self._scripts[verb].command(self._keys.tag, arguments, items))
+    def _send(
+        self,
+        verb: str,
+        items: Sequence[Sequence[Arg]],
+        arguments: Mapping[str, Arg],
+        sent: Callable[[], None] | None = None,
+    ) -> asyncio.Future[Any]:
+        pipeline = self._apart.get(verb, self._pipeline)
+        return pipeline.send(self._scripts[verb].command(self._keys.tag, arguments, items), sent)
 
     async def _words(self, verb: str, items: Sequence[Sequence[Arg]], **arguments: Arg) -> list[str]:
         return [word.decode() for word in await self._call(verb, items, **arguments)] if items else []
@@ -130,6 +136,7 @@ class JobStore:
         total: int,
         pools: Mapping[str, Pool] | None = None,
         versions: Mapping[str, str] | None = None,
+        sent: Callable[[], None] | None = None,
     ) -> Claim:
         """Take the most urgent waiting jobs of some types.
 
@@ -140,6 +147,7 @@ class JobStore:
             total: the most jobs to take in all (at most 200 are given).
             pools: which types share a pool of slots, and its room; a type without one has a pool of its own.
             versions: of the plugins that serve the types; kept with the attempts.
+            sent: called when the store has got the claim, while it works on it.
         """
         arguments: dict[str, Arg] = {
             "worker": worker,
@@ -153,7 +161,7 @@ class JobStore:
             _claim_item(job_type, room, pools.get(job_type), versions.get(job_type, ""))
             for job_type, room in rooms.items()
         ]
-        reply = await self._send("claim", items, arguments)
+        reply = await self._send("claim", items, arguments, sent)
         due = int(reply[1])
         jobs = tuple(read_claimed(reply[at], reply[at + 1]) for at in range(3, len(reply), 2))
         next_due = timedelta(milliseconds=due) if due >= 0 else None

@@ -108,7 +108,7 @@ async def test_submissions_of_one_tick_share_a_script_call(valkey: EmbeddedStore
 
 
 async def test_what_a_worker_writes_behind_goes_out_in_one_round_trip(valkey: EmbeddedStore, namespace: str) -> None:
-    """Starts, reports, outcomes of every kind and the next claim, gathered as the worker's loops do."""
+    """Starts, reports and outcomes of every kind, gathered as the worker's flusher does."""
     async with counted(valkey, namespace) as (store, proxy):
         worker, job = new_worker_id(), new_job_id()
 
@@ -116,10 +116,19 @@ async def test_what_a_worker_writes_behind_goes_out_in_one_round_trip(valkey: Em
             store.jobs.start(worker, [Started(job, "1-a")]),
             store.jobs.report(worker, [Report(job, "1-a", 0.5)]),
             store.jobs.settle(worker, [Completed(job, "1-a", b"1"), Released(job, "1-a")]),
-            store.jobs.claim(worker, 1, {TYPE: 1}, 1),
         )
 
     assert proxy.round_trips == 1
+
+
+async def test_what_is_not_sent_does_not_say_so() -> None:
+    """Nobody listens at the address."""
+    told: list[str] = []
+    async with open_store("redis://127.0.0.1:1", "x") as store:
+        with pytest.raises(StoreUnavailable):
+            await store.jobs.claim(new_worker_id(), 1, {TYPE: 1}, 1, sent=lambda: told.append("sent"))
+
+    assert told == []
 
 
 async def test_calls_made_during_a_round_trip_share_the_next_one(valkey: EmbeddedStore, namespace: str) -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from emp_core.errors import StoreFull, StoreUnavailable
-from emp_core.ids import new_job_id
-from emp_core.jobs import Submission
-from emp_core.store import Store, SubmitWord, open_store
+from emp_core.ids import new_job_id, new_worker_id
+from emp_core.jobs import Completed, Submission
+from emp_core.store import ClaimWord, Reply, Store, SubmitWord, open_store
 from support.stores import StartedStore, started_store
 
 pytestmark = pytest.mark.anyio
@@ -140,3 +140,24 @@ async def test_of_a_batch_that_was_stored_in_part_nobody_says_that_nothing_was(o
 
     assert (await store.views.stats()).counts[TYPE]["submitted"] > 1
     assert raised.value.may_have_run
+
+
+async def test_a_claim_does_not_wait_for_outcomes_nor_they_for_it(own: StartedStore) -> None:
+    """A worker keeps the store busy: it takes outcomes while the worker reads what it has claimed.
+
+    Both are sent while the store answers neither, and who claims hears when the store has got it.
+    """
+    worker, job = new_worker_id(), new_job_id()
+    async with open_store(own.url, "x") as store:
+        await store.workers.register(worker, {})
+        await asyncio.gather(store.jobs.claim(worker, 1, {TYPE: 1}, 1), store.ping())  # both have their connections
+        sent = asyncio.Event()
+        with own.frozen():
+            outcome = asyncio.create_task(store.jobs.settle(worker, [Completed(job, "1-a", b"1")]))
+            claim = asyncio.create_task(store.jobs.claim(worker, 2, {TYPE: 1}, 1, sent=sent.set))
+            await asyncio.wait_for(sent.wait(), 1)
+            both_wait = not outcome.done() and not claim.done()
+
+        assert both_wait
+        assert (await claim).word is ClaimWord.OK
+        assert await outcome == [Reply.NOT_FOUND]

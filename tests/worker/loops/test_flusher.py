@@ -11,12 +11,10 @@ from emp_core.jobs import ClaimedJob, Completed, JobState, Released
 from emp_core.store import ClaimWord
 from emp_core.store.connection import connect
 from emp_core.store.keys import Keys
-from emp_worker import JobType
 from emp_worker.claimer import Claimer
 from emp_worker.flusher import FLUSH_BYTES, Flusher
-from emp_worker.jobtypes import Isolation
 from emp_worker.session import running
-from emp_worker.slots import Slots
+from support.attempts import Taken
 from support.bench import TYPE, Bench, Nothing
 
 pytestmark = pytest.mark.anyio
@@ -98,21 +96,20 @@ async def test_nothing_is_claimed_under_a_lease_that_may_be_over(bench: Bench) -
     worker = new_worker_id()
     await bench.store.workers.register(worker, {})
     job_id = await bench.submit()
-    begun: list[ClaimedJob] = []
+    begun = Taken()
     fresh = asyncio.Event()
-    slots = Slots({TYPE: JobType(TYPE, nothing)}, dict.fromkeys(Isolation, 5))
     flusher = Flusher(bench.store, worker)
-    claimer = Claimer(bench.store, worker, slots, flusher, begun.append, {}, lambda: None, fresh.is_set)
+    claimer = Claimer(bench.store, worker, begun.slots, flusher, begun, {}, lambda: None, fresh.is_set)
 
     async with running(claimer):
         await asyncio.sleep(0.1)  # what must not happen gets its chance
         while_stale = (await bench.job(job_id)).state
         fresh.set()
-        slots.changed.set()
+        begun.slots.changed.set()
         await bench.until(job_id, lambda job: job.state is JobState.CLAIMED)
 
     assert while_stale is JobState.PENDING
-    assert [job.job_id for job in begun] == [job_id]
+    assert [job.job_id for job in begun.jobs] == [job_id]
 
 
 async def nothing(payload: Nothing) -> None:

@@ -12,7 +12,7 @@ import structlog
 
 from emp_core.errors import StoreUnavailable
 from emp_core.ids import new_worker_id
-from emp_core.jobs import ClaimedJob, JobState
+from emp_core.jobs import JobState
 from emp_core.store import open_store
 from emp_core.store.embedded import EmbeddedStore
 from emp_core.store.keys import Keys
@@ -21,9 +21,8 @@ from emp_worker import JobType
 from emp_worker.claimer import Claimer
 from emp_worker.flusher import Flusher
 from emp_worker.heartbeat import Heartbeat
-from emp_worker.jobtypes import Isolation
 from emp_worker.session import running
-from emp_worker.slots import Slots
+from support.attempts import Taken
 from support.bench import TYPE, Bench, Nothing
 from support.stores import StartedStore, started_store
 from support.swallower import swallowing
@@ -119,10 +118,9 @@ async def test_a_worker_that_stops_gives_back_the_rings_that_it_swallowed(own: S
     """The next worker is woken at once, and not after its longest wait."""
     worker, keys = new_worker_id(), Keys("x", "00")
     await bench.store.workers.register(worker, {})
-    slots = Slots({TYPE: JobType(TYPE, nothing)}, dict.fromkeys(Isolation, 5))
-    begun: list[ClaimedJob] = []
+    begun = Taken()
     flusher = Flusher(bench.store, worker)
-    claimer = Claimer(bench.store, worker, slots, flusher, begun.append, {}, lambda: None, lambda: True)
+    claimer = Claimer(bench.store, worker, begun.slots, flusher, begun, {}, lambda: None, lambda: True)
     async with running(claimer):
         await asyncio.to_thread(wait_until, lambda: own.client.info("clients")["blocked_clients"] == 1)
     await bench.submit()
@@ -131,7 +129,7 @@ async def test_a_worker_that_stops_gives_back_the_rings_that_it_swallowed(own: S
     await claimer.hand_back()
 
     assert own.client.llen(keys("wake", TYPE)) == 1
-    assert begun == []
+    assert begun.jobs == []
 
 
 async def test_a_store_that_comes_back_empty_is_said_and_worked_on_under_a_new_id(
