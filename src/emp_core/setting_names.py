@@ -28,8 +28,8 @@ SETTING_NAMES: Final = frozenset(
         "batch_limit_bytes", "small_body_limit_bytes", "longest_wait", "page_default_items", "page_limit_items",
         "stream_keep_alive", "stream_buffer_updates", "job_types_fresh_for", "submissions_at_once",
         "bodies_limit_bytes", "submissions_per_second", "waiting_limit", "waiting_limit_per_type",
-        "store_headroom_percent", "streams_per_client", "head_limit_bytes", "request_patience", "answer_patience",
-        "stop_grace",
+        "store_headroom_percent", "streams_per_client", "metrics_job_types", "head_limit_bytes", "request_patience",
+        "answer_patience", "stop_grace",
         # emp worker
         "plugins", "plugins_disabled", "plugins_prefer", "plugins_import_limit", "name", "types", "concurrency",
         "threads", "children", "children_alone", "child_max_jobs", "child_max_age", "child_max_growth", "processes",

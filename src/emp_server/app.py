@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from typing import Any, Final
 
@@ -38,6 +39,7 @@ from emp_server.gate import Gate
 from emp_server.keyring import KeyRing
 from emp_server.lasting import lasting
 from emp_server.live_document import LiveDocument
+from emp_server.metrics.traffic import Traffic
 from emp_server.monitor.routes import monitor_router
 from emp_server.openapi import Describer
 from emp_server.parts import Parts
@@ -45,8 +47,8 @@ from emp_server.pressure import Pressure
 from emp_server.problems import on_emp_error, on_fault, on_http_exception, on_refused_parameters
 from emp_server.rates import Rates
 from emp_server.refusals import Refusals
-from emp_server.routes import batch, description, events, health, job_types, jobs, stats, whoami, workers
-from emp_server.routes.submission import SubmitJob, SubmitTypedJob
+from emp_server.routes import batch, description, events, health, job_types, jobs, metrics, stats, whoami, workers
+from emp_server.routes.submission import SUBMIT_PATH, SUBMIT_TYPED_PATH, SubmitJob, SubmitTypedJob
 from emp_server.settings import ServerSettings
 from emp_server.store_watch import StoreWatch
 from emp_server.updates import Updates
@@ -75,6 +77,7 @@ ROUTES: Final[tuple[tuple[str, str, Endpoint, Access], ...]] = (
     ("GET", "/v1/stats", stats.get_stats, READ),
     ("GET", "/v1/whoami", whoami.whoami, ANY_KEY),
     ("GET", "/v1/events", events.all_events, READ),
+    ("GET", "/metrics", metrics.metrics, READ),
     ("GET", "/livez", health.livez, OPEN),
     ("GET", "/readyz", health.readyz, OPEN),
     ("GET", "/openapi.json", description.openapi, ANY_KEY),
@@ -82,9 +85,6 @@ ROUTES: Final[tuple[tuple[str, str, Endpoint, Access], ...]] = (
 )
 """The API's routes, each with who may use it. Beside them stand the two submissions (see `build_app`), plain ASGI, and
 `monitor.routes.PAGES`."""
-
-SUBMIT_PATH: Final = "/v1/jobs"
-SUBMIT_TYPED_PATH: Final = "/v1/job-types/{job_type}/jobs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,8 @@ def build_app(settings: ServerSettings, store: Store) -> Application:
     """Build the server on an open store."""
     catalog = Catalog(store, settings.job_types_fresh_for)
     updates = Updates(store.feed, settings.stream_buffer_updates, catalog.heard)
-    refusals = Refusals()
+    traffic = Traffic()
+    refusals = Refusals(traffic.refused)
     parts = Parts(
         settings,
         store,
@@ -119,6 +120,7 @@ def build_app(settings: ServerSettings, store: Store) -> Application:
         Crowd(settings, refusals),
         Rates(settings.submissions_per_second, settings.server_workers, refusals),
         Pressure(store, settings, refusals),
+        traffic,
     )
     submit = SubmitJob(parts)
     framework = _framework(parts, submit)
@@ -126,10 +128,14 @@ def build_app(settings: ServerSettings, store: Store) -> Application:
     async def entrance(scope: Scope, receive: Receive, send: Send) -> None:
         # The submission goes around the framework's routing: it has to be fast.
         is_submission = scope["type"] == "http" and scope["path"] == SUBMIT_PATH and scope["method"] == "POST"
-        await (submit if is_submission else framework)(scope, receive, send)
+        if is_submission:
+            scope["endpoint"] = submit  # as the router says which
+            await submit(scope, receive, send)
+        else:
+            await framework(scope, receive, send)
 
     gate = Gate(entrance, parts.keyring, parts.crowd, refusals)
-    return Application(Door(gate, settings, refusals), parts)
+    return Application(Door(gate, settings, refusals, traffic), parts)
 
 
 @asynccontextmanager
@@ -138,6 +144,7 @@ async def _watched(parts: Parts) -> AsyncIterator[None]:
     watching = [
         asyncio.create_task(lasting("store_watch", parts.watch.run)),
         asyncio.create_task(lasting("pressure", parts.pressure.run)),
+        asyncio.create_task(lasting("traffic", partial(parts.traffic.run, lambda: parts.crowd.streams))),
     ]
     try:
         yield

@@ -10,12 +10,14 @@ import ipaddress
 import itertools
 import re
 import secrets
+from time import perf_counter
 from typing import Final
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from emp_core.errors import InternalError, NotAllowed
+from emp_server.metrics.traffic import Traffic
 from emp_server.problems import REQUEST_ID, problem_answer
 from emp_server.refusals import Refusals
 from emp_server.settings import LOOPBACK, ServerSettings
@@ -41,8 +43,9 @@ _log = structlog.get_logger()
 class Door:
     """An ASGI application around another one."""
 
-    def __init__(self, app: ASGIApp, settings: ServerSettings, refusals: Refusals) -> None:
+    def __init__(self, app: ASGIApp, settings: ServerSettings, refusals: Refusals, traffic: Traffic) -> None:
         self._app = app
+        self._traffic = traffic
         self._refusals = refusals
         self._names = LOOPBACK | {name.lower().rstrip(".") for name in settings.allowed_hosts}
         self._beyond_loopback = settings.beyond_loopback
@@ -64,11 +67,13 @@ class Door:
             request_id = f"{self._chance}{next(self._requests) & 0xFFFFFFFF:08x}".encode()
         scope[REQUEST_ID] = request_id.decode()
         started = False
+        traffic, begun = self._traffic, perf_counter()
 
         async def send_armoured(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
+                traffic.answered(scope, message["status"], perf_counter() - begun)
                 message["headers"] = _armoured(message["headers"], request_id)
             await send(message)
 
@@ -77,6 +82,7 @@ class Door:
             self._refusals.count(refusal)
             await problem_answer(refusal, scope)(scope, receive, send_armoured)
             return
+        traffic.under_way += 1
         try:
             await self._app(scope, receive, send_armoured)
         except Exception:  # noqa: BLE001 - the outermost place: whatever it is, the client gets an answer and the log the traceback
@@ -84,6 +90,8 @@ class Door:
             if not started:
                 fault = InternalError("an unexpected fault; the server's log has it")
                 await problem_answer(fault, scope)(scope, receive, send_armoured)
+        finally:
+            traffic.under_way -= 1
 
     def _refusal(self, headers: dict[bytes, bytes]) -> NotAllowed | None:
         host = headers.get(b"host", b"")

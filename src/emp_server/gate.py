@@ -36,6 +36,8 @@ OPEN_PATHS: Final = frozenset(
     }
 )
 """What needs no key: whether the server lives, the way in, and files that are the same for everybody."""
+METRICS: Final = "/metrics"
+"""What is told during an outage of the store, too: that there is one."""
 SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
 
 _audit = structlog.get_logger("emp.audit")
@@ -57,7 +59,7 @@ class Gate:
             return
         headers = dict(scope["headers"])
         try:
-            caller = STRANGER if scope["path"] in OPEN_PATHS else await self._keyring.recognise(headers)
+            caller = await self._caller_of(scope, headers)
             if caller.token is not None and scope["method"] not in SAFE_METHODS:
                 _refuse_forged(headers)
         except EmpError as error:
@@ -70,6 +72,12 @@ class Gate:
             return
         with self._crowd.body(headers, receive) as counted:
             await self._audited(scope, counted, send, caller)
+
+    async def _caller_of(self, scope: Scope, headers: dict[bytes, bytes]) -> Caller:
+        path = scope["path"]
+        if path in OPEN_PATHS:
+            return STRANGER
+        return await self._keyring.recognise(headers, outage=path == METRICS)
 
     async def _audited(self, scope: Scope, receive: Receive, send: Send, caller: Caller) -> None:
         """Serve a request that may change something, and log who did it if its route says so."""

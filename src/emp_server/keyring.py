@@ -23,6 +23,7 @@ SESSIONS_REMEMBERED: Final = 10_000
 LONGEST_CREDENTIAL: Final = 256
 
 _BEARER: Final = b"bearer "
+_NEVER: Final = float("-inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class _Keys:
     """All keys at one moment (`read_at` in the event loop's seconds), and the sessions met since."""
 
     by_id: Mapping[str, Caller] = field(default_factory=dict)
-    read_at: float = float("-inf")
+    read_at: float = _NEVER
     sessions: dict[str, str | None] = field(default_factory=dict)
 
 
@@ -56,8 +57,12 @@ class KeyRing:
         """Tell whether a request without a key is refused."""
         return self._asks and not self._never_asks
 
-    async def recognise(self, headers: Mapping[bytes, bytes]) -> Caller:
+    async def recognise(self, headers: Mapping[bytes, bytes], *, outage: bool = False) -> Caller:
         """Give who sends a request with these headers.
+
+        Args:
+            headers: the request's.
+            outage: while the store is away, whoever was known when it was last read is known still.
 
         Raises:
             Unauthenticated: a key is asked for, and none that counts is shown.
@@ -65,7 +70,11 @@ class KeyRing:
         """
         keys = self._keys
         if asyncio.get_running_loop().time() - keys.read_at >= self._fresh_for:
-            keys = await self._read_again()
+            try:
+                keys = await self._read_again()
+            except StoreError:
+                if not outage or (keys.read_at == _NEVER and not self._never_asks):
+                    raise
         shown = headers.get(b"authorization")
         if shown is not None:
             return self._holder(keys, shown)

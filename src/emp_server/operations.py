@@ -13,7 +13,7 @@ from emp_core.errors import EmpError
 from emp_core.ids import JOB_ID_PATTERN, JOB_TYPE_PATTERN
 from emp_server import documents as d
 from emp_server.envelope import BatchItem, Envelope
-from emp_server.media import EVENT_STREAM, HTML, JSON, JSON_LINES, JSON_SCHEMA
+from emp_server.media import EVENT_STREAM, HTML, JSON, JSON_LINES, JSON_SCHEMA, PROMETHEUS
 
 Struct = type[msgspec.Struct]
 
@@ -204,6 +204,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "whoami": Operation({200: ("Whose key it is", Content(schema=d.WhoamiAnswer))}),
     "get_stats": Operation({200: ("The counts", Content(schema=d.StatsAnswer))}),
     "all_events": Operation({200: ("The events", Content(EVENT_STREAM))}, (errors.TooManyStreams,)),
+    "metrics": Operation({200: ("The metrics", Content(PROMETHEUS))}),
     "livez": Operation({200: ("It lives", Content(schema=d.HealthAnswer))}),
     "readyz": Operation({200: ("It is ready", Content(schema=d.HealthAnswer))}),
     "openapi": Operation(

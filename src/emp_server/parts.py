@@ -11,6 +11,7 @@ from emp_core.store import Store
 from emp_server.catalog import Catalog
 from emp_server.crowd import Crowd
 from emp_server.keyring import KeyRing
+from emp_server.metrics.traffic import Traffic
 from emp_server.pressure import Pressure
 from emp_server.rates import Rates
 from emp_server.refusals import Refusals
@@ -33,6 +34,7 @@ class Parts:
     crowd: Crowd
     rates: Rates
     pressure: Pressure
+    traffic: Traffic
 
 
 def _parts(request: Request) -> Parts:

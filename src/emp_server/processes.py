@@ -15,6 +15,7 @@ from typing import Final
 
 import structlog
 
+from emp_server.metrics.sharing import forget_process, sharing
 from emp_server.serving import serve_process
 from emp_server.settings import ServerSettings
 
@@ -37,13 +38,20 @@ class Processes:
         """Serve until SIGTERM or SIGINT, then until the open requests have ended."""
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
-        for _ in range(self._settings.server_workers):
-            self._start()
+        with sharing() as folder:
+            for _ in range(self._settings.server_workers):
+                self._start()
+            self._keep(folder)
+
+    def _keep(self, folder: str) -> None:
+        """Start again what ends, until all have ended because they were told to."""
         while self._running:
             ended = wait([process.sentinel for process in self._running])
             for process in [each for each in self._running if each.sentinel in ended]:
                 self._running.remove(process)
                 process.join()
+                if process.pid is not None:
+                    forget_process(process.pid, folder)
                 if not self._stopping:
                     _log.warning("server_process_ended", pid=process.pid, exit_code=process.exitcode)
                     time.sleep(RESTART_PAUSE)

@@ -89,6 +89,12 @@ class ServerSettings(StoreSettings):
     streams_per_client: int = Field(
         default=1000, ge=1, description="open streams of one API key, or of one address where no key is asked for"
     )
+    metrics_job_types: int = Field(
+        default=100,
+        ge=1,
+        le=1000,
+        description="job types with series of their own in `/metrics`, the first by name; the rest counts together",
+    )
     head_limit_bytes: int = Field(
         default=64 * 1024, ge=1024, description="the largest head of a request: its first line and its headers"
     )

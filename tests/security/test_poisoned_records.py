@@ -72,7 +72,16 @@ def watched() -> Iterator[list[str]]:
 
 async def read_everything(client, store, job_ids):
     """Read whatever can be read of the store, through the server and as a worker and a janitor do."""
-    paths = ["/v1/jobs", "/v1/jobs?state=failed", "/v1/job-types", "/v1/workers", "/v1/stats", "/openapi.json", "/docs"]
+    paths = [
+        "/v1/jobs",
+        "/v1/jobs?state=failed",
+        "/v1/job-types",
+        "/v1/workers",
+        "/v1/stats",
+        "/metrics",
+        "/openapi.json",
+        "/docs",
+    ]
     paths += ["/", "/jobs", "/types", "/workers", "/v1/whoami", "/v1/job-types/any.thing", "/readyz"]
     for job_id in job_ids:
         paths += [f"/v1/jobs/{job_id}{part}" for part in ("", "/payload", "/result", "/log")]

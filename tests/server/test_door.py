@@ -8,6 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from emp_server.door import Door
+from emp_server.metrics.traffic import Traffic
 from emp_server.refusals import Refusals
 from emp_server.settings import ServerSettings
 from emp_server.updates import Updates
@@ -94,7 +95,7 @@ async def test_beyond_loopback_an_address_is_ours_and_a_name_is_not(listens_on, 
     async def nothing(*_):
         return None
 
-    door = Door(app, ServerSettings(host=listens_on), Refusals())
+    door = Door(app, ServerSettings(host=listens_on), Refusals(), Traffic())
     scope = {"type": "http", "method": "GET", "path": "/", "headers": [(b"host", host.encode())]}
 
     await door(scope, nothing, nothing)

@@ -51,9 +51,11 @@ class RunningServer:
         self.port: int = self.listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self.server: Server | None = None
+        self.loop: asyncio.AbstractEventLoop
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
 
     async def _serve(self) -> None:
+        self.loop = asyncio.get_running_loop()
         async with store_of(self.settings) as store:
             self.server = make_server(self.settings, store)
             await self.server.serve([self.listener])

@@ -21,6 +21,7 @@ from emp_core.store.feed import GAP, PASSED, Event, Feed, Gap, Passed
 from emp_core.store.jobs import WAITING_LIMIT, JobStore
 from emp_core.store.keys import Keys
 from emp_core.store.load import StoreLoad, read_load
+from emp_core.store.measures import Durations, Measured, Measures, WorkerReading
 from emp_core.store.refusals import stops_start
 from emp_core.store.replies import (
     CancelAsk,
@@ -52,6 +53,7 @@ __all__ = [
     "ClaimWord",
     "Doorbell",
     "Durability",
+    "Durations",
     "Duties",
     "Event",
     "Feed",
@@ -67,6 +69,8 @@ __all__ = [
     "LeaseWord",
     "LeaveWord",
     "Level",
+    "Measured",
+    "Measures",
     "Minute",
     "Page",
     "Passed",
@@ -84,6 +88,7 @@ __all__ = [
     "Submitted",
     "TypeStore",
     "Views",
+    "WorkerReading",
     "WorkerStore",
     "cursor_before",
     "open_store",
@@ -122,6 +127,7 @@ class Store:
         self.views = Views(pipeline, scripts, keys)
         self.glances = Glances(pipeline, keys)
         self.history = History(pipeline, scripts, keys)
+        self.measures = Measures(pipeline, scripts, keys, self.views)
         self.workers = WorkerStore(pipeline, scripts, keys)
         self.types = TypeStore(pipeline, scripts, keys, namespace)
         self.api_keys = ApiKeyStore(pipeline, namespace)
@@ -143,7 +149,8 @@ class Store:
 
     async def settle_epoch(self) -> str:
         """Read the birth of this store, and give it one if it has none: then an empty store is known again."""
-        epoch = secrets.token_hex(8)
+        seconds, microseconds = await self._pipeline.send(("TIME",))
+        epoch = f"{int(seconds) * 1000 + int(microseconds) // 1000}-{secrets.token_hex(8)}"  # as register.lua writes it
         born = await self._pipeline.send(("SET", self._keys("epoch"), epoch, "NX", "GET"))
         return born.decode() if born else epoch
 

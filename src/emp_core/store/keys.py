@@ -31,6 +31,7 @@ OWNERS: Final = {
     "lost": "workers that left or were lost, capped",
     "wake:": "a type's doorbell; when rung, a day",
     "counts": "jobs by type and state, totals; for ever, bounded by the types",
+    "totals": "durations by size, failures by reason; for ever, bounded by the types",
     "minute:": "what happened in one minute; a day",
     "idem:": "idempotency keys; a day",
     "sweep": "the last sweep; for ever",

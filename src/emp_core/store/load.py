@@ -26,9 +26,18 @@ async def read_load(pipeline: Pipeline, views: Views) -> StoreLoad:
     Raises:
         StoreUnavailable: the store does not answer.
     """
-    info, counts = await asyncio.gather(read_info(pipeline, "memory"), views.counts())
-    waiting = sum(states.get(state, 0) for states in counts.values() for state in WAITING_STATES)
-    return StoreLoad(_number(info.get("used_memory")), _number(info.get("maxmemory")), waiting)
+    memory, counts = await asyncio.gather(read_memory(pipeline), views.counts())
+    return StoreLoad(*memory, sum(states.get(state, 0) for states in counts.values() for state in WAITING_STATES))
+
+
+async def read_memory(pipeline: Pipeline) -> tuple[int, int]:
+    """Read the bytes of memory that the store uses, and may use; 0 as in `StoreLoad`.
+
+    Raises:
+        StoreUnavailable: the store does not answer.
+    """
+    info = await read_info(pipeline, "memory")
+    return _number(info.get("used_memory")), _number(info.get("maxmemory"))
 
 
 def _number(text: str | None) -> int:

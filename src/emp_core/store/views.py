@@ -194,12 +194,7 @@ class Views:
 
     async def counts(self) -> dict[str, dict[str, int]]:
         """Read the counts of every job type; see `Stats`."""
-        fields = await self._pipeline.send(("HGETALL", self._keys("counts")))
-        counts: dict[str, dict[str, int]] = {}
-        for name, number in fields.items():
-            what, _, job_type = name.decode().partition(":")
-            counts.setdefault(job_type, {})[what] = int(number)
-        return counts
+        return read_counts(await self._pipeline.send(("HGETALL", self._keys("counts"))))
 
     async def stats(self) -> Stats:
         """Read the counts of every job type, the last hour minute by minute, and the oldest pending jobs."""
@@ -232,6 +227,15 @@ class Views:
                     minute[what][job_type] = int(count)
             minutes.append(minute)
         return minutes
+
+
+def read_counts(fields: Mapping[bytes, bytes]) -> dict[str, dict[str, int]]:
+    """Read the hash of the counters; see `Stats`."""
+    counts: dict[str, dict[str, int]] = {}
+    for name, number in fields.items():
+        what, _, job_type = name.decode().partition(":")
+        counts.setdefault(job_type, {})[what] = int(number)
+    return counts
 
 
 def _read_cursor(cursor: str | None) -> _Place | None:

@@ -151,7 +151,7 @@ class WorkerStore:
         return _read_worker(
             worker,
             read_object(fields.get(b"info")),
-            status=_status(fields, held, overdue=lease < now * 1000),
+            status=status_of(fields, held, overdue=lease < now * 1000),
             started_at=moment(fields.get(b"started_at")),
             renewed_at=moment(fields.get(b"renewed_at")),
             lease_until=moment(lease),
@@ -183,7 +183,8 @@ class WorkerStore:
         return gone
 
 
-def _status(fields: Mapping[bytes, bytes], held: int, *, overdue: bool) -> str:
+def status_of(fields: Mapping[bytes, bytes], held: int, *, overdue: bool) -> str:
+    """Say what a worker does, from its hash, the number of jobs that it holds and whether its lease is overdue."""
     if b"lost" in fields or overdue:
         return "lost"
     if fields.get(b"draining") == b"1":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from functools import partial
+from typing import Final
 from urllib.parse import parse_qs
 
 from starlette.types import ASGIApp, Receive, Send
@@ -21,9 +22,14 @@ from emp_server.strict_json import shortened
 from emp_server.submitting import admit, answer_one, checked_submission, store_one
 from emp_server.turns import apart
 
+SUBMIT_PATH: Final = "/v1/jobs"
+SUBMIT_TYPED_PATH: Final = "/v1/job-types/{job_type}/jobs"
+
 
 class SubmitJob:
     """`POST /v1/jobs`: the body is the envelope."""
+
+    path: Final = SUBMIT_PATH
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
@@ -59,6 +65,8 @@ class SubmitJob:
 
 class SubmitTypedJob:
     """`POST /v1/job-types/{job_type}/jobs`: the body is the payload, the options are in the query."""
+
+    path: Final = SUBMIT_TYPED_PATH
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts

@@ -66,14 +66,17 @@ local counts, tallies = {}, {}
 local function count(name, job_type, n) add(counts, job_type, name, n) end
 -- What happened in this minute, for throughput and durations.
 local function tally(name, job_type, n) add(tallies, job_type, name, n or 1) end
--- Durations are counted in buckets of powers of two: bucket b holds those below 2^b milliseconds.
-local buckets = {}
+-- Durations are counted in buckets of powers of two: bucket b holds those below 2^b milliseconds. They go into the minute and,
+-- with their sum, into totals that are kept for ever, as does why jobs failed.
+local buckets, durations, totals = {}, {}, {}
 local function tally_duration(name, job_type, milliseconds)
-  local _, bucket = math.frexp(math.max(milliseconds, 0))
+  milliseconds = math.max(milliseconds, 0)
+  local _, bucket = math.frexp(milliseconds)
   local names = buckets[name]
-  if not names then names = {}; buckets[name] = names end
+  if not names then names = {sum = name .. ':sum'}; buckets[name] = names end
   if not names[bucket] then names[bucket] = name .. ':' .. math.min(bucket, 32) end
-  add(tallies, job_type, names[bucket], 1)
+  add(durations, job_type, names[bucket], 1)
+  add(totals, job_type, names.sum, milliseconds)
 end
 
 -- The updates of this call as pieces of text, which table.concat joins once: a string per update would be made twice.
@@ -128,10 +131,13 @@ local function commit(worker)
   local let_go_of = worker and srems[T .. ':held:' .. worker]
   if let_go_of and call('EXISTS', T .. ':held:' .. worker) == 0 then announce_worker(worker, 'idle') end
   write_sums(T .. ':counts', counts)
-  if next(tallies) then
+  if next(tallies) or next(durations) then
     local key = T .. ':minute:' .. int(floor(NOW / 60000))
     write_sums(key, tallies)
+    write_sums(key, durations)
     call('PEXPIRE', key, DAY)
+    write_sums(T .. ':totals', durations)
+    write_sums(T .. ':totals', totals)
   end
   for job_type in pairs(rings) do
     if not is_paused(job_type) then ring_bell(T .. ':wake:' .. job_type) end
@@ -275,6 +281,7 @@ local function finish(job, state, verb, reason)
   count(job.state, job.type, -1)
   count(state, job.type, 1)
   tally(state, job.type)
+  if state == 'failed' then add(totals, job.type, 'failed:' .. reason, 1) end
   if job.started_at then tally_duration('run', job.type, NOW - job.started_at) end
   update(job, state)
   job.state = state

@@ -3,9 +3,10 @@
 -- ARGV  worker info epoch
 -- REPLY OK or LOST; the epoch of the store; the length of a lease in milliseconds
 -- FLAGS allow-oom
--- `info` is a JSON object that only readers of the store look into. `epoch` is taken if the store has none yet.
+-- `info` is a JSON object that only readers of the store look into. `epoch` is taken if the store has none yet, with the
+-- time before it: an epoch is the Unix milliseconds of the store's birth, a dash and chance.
 local key = T .. ':worker:' .. worker
-call('SET', T .. ':epoch', epoch, 'NX')
+call('SET', T .. ':epoch', NOW_TEXT .. '-' .. epoch, 'NX')
 local born = call('GET', T .. ':epoch')
 if call('HEXISTS', key, 'lost') == 1 then return {'LOST', born, int(LEASE)} end
 call('ZADD', T .. ':workers', int(NOW + LEASE), worker)

@@ -152,7 +152,7 @@ def _counters(model: Model) -> Picture:
     minutes: defaultdict[str, dict[str, int]] = defaultdict(dict)
     for (minute, field), n in model.minutes.items():
         minutes[f"minute:{minute}"][field] = n
-    return {"counts": dict(model.totals + live), **minutes}
+    return {"counts": dict(model.totals + live), "totals": dict(+model.for_ever), **minutes}
 
 
 def found(client: redis.Redis, namespace: str) -> tuple[Picture, set[str]]:
@@ -205,6 +205,7 @@ _READ_AS = {
     "attempts": lambda records: [_attempt(record) for record in records],
     "lost": lambda records: [_gone(record) for record in records],
     "counts": _numbers,
+    "totals": _numbers,
     "minute": _numbers,
     "types": lambda fields: {name: int(value.split(" ", 1)[0]) for name, value in fields.items()},
     "epoch": bool,

@@ -123,6 +123,7 @@ class World:
     types: dict[str, int] = field(default_factory=dict)
     totals: Counter[str] = field(default_factory=Counter)
     minutes: Counter[tuple[int, str]] = field(default_factory=Counter)
+    for_ever: Counter[str] = field(default_factory=Counter)
     updates: list[tuple[JobId, str]] = field(default_factory=list)
     seq: int = 0
     swept_at: int | None = None
@@ -149,7 +150,10 @@ class World:
 
     def tally_duration(self, job: ModelJob, what: str, since: int) -> None:
         """Count a duration in its bucket: bucket b holds those below 2^b milliseconds."""
-        self.tally(job, f"{what}:{min(32, max(0, self.now - since).bit_length())}")
+        took = max(0, self.now - since)
+        self.tally(job, f"{what}:{min(32, took.bit_length())}")
+        self.for_ever[f"{what}:{min(32, took.bit_length())}:{job.job_type}"] += 1
+        self.for_ever[f"{what}:sum:{job.job_type}"] += took
 
     def say(self, job: ModelJob) -> None:
         """Tell observers where a job stands."""
@@ -196,6 +200,8 @@ class World:
         job.error = error
         self.totals[f"{state}:{job.job_type}"] += 1
         self.tally(job, state)
+        if state is JobState.FAILED:
+            self.for_ever[f"failed:{reason}:{job.job_type}"] += 1
         if job.started_at is not None:
             self.tally_duration(job, "run", job.started_at)
         self.say(job)
