@@ -103,7 +103,7 @@ def after_finish(rig: Rig) -> Iterator[Effect]:
 @contextmanager
 def claim_answer_cut(rig: Rig) -> Iterator[Effect]:
     """Reset the connection on which the answer to a claim comes: the store has given jobs, the worker knows of none."""
-    with at_point(rig.chance.choice(rig.workers), "down", has_jobs, lambda: False) as effect:
+    with at_point(rig.chance.choice(rig.workers), "down", _has_async_jobs, lambda: False) as effect:
         yield effect
     with Lag().measured() as lag:
         began, waiting = time.monotonic(), _claimed(rig)
@@ -112,11 +112,20 @@ def claim_answer_cut(rig: Rig) -> Iterator[Effect]:
     rig.history.note(Took("start of what a cut claim took", round(seconds, 3), CLAIM_BOUND, round(lag.worst, 4)))
 
 
+def _has_async_jobs(data: bytes) -> bool:
+    """Tell whether an answer to a claim gives jobs that begin at once: those of a process wait until it has started."""
+    return has_jobs(data) and b"\x1ffaults.async\x1f" in data
+
+
 def _claimed(rig: Rig) -> set[tuple[bytes, bytes]]:
-    """Give the jobs that are claimed and not begun, with their tokens."""
+    """Give the jobs that are claimed and not begun, with their tokens; none of those that a process performs."""
     ids = rig.direct.zrange(rig.keys("running"), 0, -1)
-    fields = [rig.direct.hmget(rig.keys("job", each.decode()), "state", "token") for each in ids]
-    return {(id_, token) for id_, (state, token) in zip(ids, fields, strict=True) if state == b"claimed"}
+    fields = [rig.direct.hmget(rig.keys("job", each.decode()), "state", "token", "type") for each in ids]
+    return {
+        (id_, token)
+        for id_, (state, token, job_type) in zip(ids, fields, strict=True)
+        if state == b"claimed" and not job_type.endswith(b"process")
+    }
 
 
 @contextmanager

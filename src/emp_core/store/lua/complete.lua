@@ -8,7 +8,7 @@
 local reply = {}
 for i = 1, ITEMS do
   local id, token, result = item(i)
-  local job, word = held(id, token, worker, 'complete')
+  local job, word = held_in_brief(id, token, worker, 'complete')
   if job then
     if job.state == 'claimed' then
       job.started_at, job.begins_now = NOW_TEXT, true

@@ -312,6 +312,21 @@ local function held(id, token, worker, verb)
   return nil, 'LEASE_LOST'
 end
 
+-- The same for who needs few of its fields: reading those and no others takes half the time, and nearly always all is
+-- as it should be.
+local function held_in_brief(id, token, worker, verb)
+  local found = redis.pcall('HMGET', JOB .. id, 'token', 'worker', 'state', 'type', 'started_at', 'message', 'retention',
+    'settled', 'round', 'logged', 'cancel_at')
+  local state, started_at = found[3], found[5]
+  if found[1] == token and found[2] == worker and (state == 'claimed' or state == 'in_progress') and found[4]
+    and (not started_at or string.find(started_at, '^%d+$')) then
+    return {id = id, token = token, worker = worker, state = state, type = found[4], started_at = started_at or nil,
+      message = found[6], retention = found[7], settled = found[8], round = found[9], logged = found[10],
+      cancel_at = found[11]}
+  end
+  return held(id, token, worker, verb)
+end
+
 -- A cancel request wins over whatever would make the job run again.
 local function honour_cancel(job, verb)
   if not job.cancel_at then return false end
