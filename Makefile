@@ -18,7 +18,7 @@ INSTALL := $(PIP) install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-heavy demo dev test test-all test-slow test-again test-heavy faults chaos mutants screenshots lint types docs bench bench-monitor constraints constraints-heavy clean
+.PHONY: help setup setup-heavy demo dev test test-all test-slow test-again test-heavy faults chaos mutants screenshots lint types docs bench bench-monitor overload constraints constraints-heavy clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -99,6 +99,9 @@ bench: $(READY) ## measure EMP beside its peers (an hour); QUICK=1: EMP, SAQ and
 
 bench-monitor: $(READY) ## measure the monitor with 1,000,000 jobs waiting, then 10,000 a second passing (six minutes; chromium)
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.monitor
+
+overload: $(READY) ## offer a server twice its capacity, and say who is shed and how fast the others are (a minute)
+	$(BIN)/python -m benchmarks.overload
 
 constraints: $(READY) ## write what .venv holds to constraints.txt
 	{ echo '# Every package of .venv, with its version. Made by `make constraints`.'; \

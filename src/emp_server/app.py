@@ -33,7 +33,7 @@ from emp_server.access import (
     guarded,
 )
 from emp_server.catalog import Catalog
-from emp_server.crowd import Crowd
+from emp_server.crowd import PLACE, Crowd
 from emp_server.door import Door
 from emp_server.gate import Gate
 from emp_server.keyring import KeyRing
@@ -96,7 +96,13 @@ class Application:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or the application's life."""
-        await self.entrance(scope, receive, send)
+        try:
+            await self.entrance(scope, receive, send)
+        finally:
+            # A submission that was refused before it was worked on still has its place.
+            place = scope.get(PLACE)
+            if place is not None:
+                place.leave()
 
     def stop(self) -> None:
         """End all waits and streams: an ASGI server that stops waits for open answers to end."""

@@ -1,7 +1,9 @@
 """Bound what is done at once: submissions, bodies in memory, open streams. What is beyond is refused at once.
 
-A server that takes all it is offered answers nobody in time; one that refuses the rest at little cost answers whom it
-takes in time.
+A server that takes all it is offered answers nobody in time. One that sheds the rest answers whom it takes in time, as
+long as shedding costs little: a submission that finds no room is shed where its head is read (`connections.py`), before
+anything is made of it. That takes a sixth of the processor time of an answer; taken apart first it took more than half,
+and twice the capacity was more than a server could refuse (measured: docs/explanation/performance.md).
 """
 
 from __future__ import annotations
@@ -21,8 +23,28 @@ from emp_server.callers import Caller, caller_in
 from emp_server.refusals import Refusals
 from emp_server.settings import ServerSettings
 
+PLACE: Final = "emp.place"
+"""The member of an ASGI scope under which the connection keeps the place of a submission that is here as a whole."""
+FULL: Final = "the server has more submissions to do than it can; try again in a second"
 SMALL_BODY: Final = 64 * 1024
 """Bytes up to which a body is not counted: as much waits in a connection's own buffer."""
+
+
+class Place:
+    """The place of one submission among those that are worked on, until it is stored or refused."""
+
+    __slots__ = ("_crowd", "_is_left")
+
+    def __init__(self, crowd: Crowd) -> None:
+        self._crowd = crowd
+        self._is_left = False
+        crowd.submissions += 1
+
+    def leave(self) -> None:
+        """Give it back; again does nothing."""
+        if not self._is_left:
+            self._is_left = True
+            self._crowd.submissions -= 1
 
 
 class Crowd:
@@ -37,20 +59,29 @@ class Crowd:
         self.submissions = 0
         self.body_bytes = 0
 
+    @property
+    def is_full(self) -> bool:
+        """Whether as many submissions are worked on as may."""
+        return self.submissions >= self._at_once
+
+    def enter(self) -> Place | None:
+        """Take a place for a submission whose body is here: nobody slow keeps one. None where none is free."""
+        return None if self.is_full else Place(self)
+
     @contextmanager
-    def working(self) -> Iterator[None]:
-        """Work on a submission whose body is here, until it is stored: nobody slow is waited for meanwhile.
+    def working(self, scope: Scope) -> Iterator[None]:
+        """Work on a submission until it is stored, in its place if it has one already.
 
         Raises:
             Overloaded: as many are worked on as may.
         """
-        if self.submissions >= self._at_once:
-            raise self._overloaded("the server has more submissions to do than it can; try again in a second")
-        self.submissions += 1
+        place = scope.get(PLACE) or self.enter()
+        if place is None:
+            raise self._overloaded(FULL)
         try:
             yield
         finally:
-            self.submissions -= 1
+            place.leave()
 
     def stream(self, scope: Scope, events: AsyncIterator[bytes], headers: Mapping[str, str]) -> Response:
         """Give the answer that streams events, counted as one of its client's until it ends.

@@ -108,7 +108,7 @@ def make_server(settings: ServerSettings, store: Store) -> Server:
     app = build_app(settings, store)
     config = uvicorn.Config(
         app,
-        http=protocol_for(settings, app.parts.refusals),
+        http=protocol_for(settings, app.parts.refusals, app.parts.crowd),
         ws="none",
         lifespan="on",
         backlog=BACKLOG,

@@ -68,7 +68,7 @@ class ServerSettings(StoreSettings):
         default=timedelta(seconds=1), gt=timedelta(0), description="how long the announced job types are kept in memory"
     )
     submissions_at_once: int = Field(
-        default=200, ge=1, description="submissions that are worked on at once; more are answered 503 at once"
+        default=100, ge=1, description="submissions that are worked on at once; more are answered 503 at once"
     )
     bodies_limit_bytes: int = Field(
         default=256 * 1024 * 1024, ge=1, description="memory for the large bodies that come in at once"

@@ -57,9 +57,9 @@ def test_room_is_given_back_however_a_submission_ends():
     refusals = Refusals()
     crowd = Crowd(ServerSettings(submissions_at_once=1), refusals)
 
-    with pytest.raises(ZeroDivisionError), crowd.working():
+    with pytest.raises(ZeroDivisionError), crowd.working({}):
         raise ZeroDivisionError
-    with crowd.working(), pytest.raises(Overloaded), crowd.working():
+    with crowd.working({}), pytest.raises(Overloaded), crowd.working({}):
         pass
 
     assert (crowd.submissions, refusals.counts["overloaded"]) == (0, 1)

@@ -39,7 +39,7 @@ async def submit_batch(request: Request, parts: TheParts, caller: TheCaller) -> 
     body = await read_body(headers, request.receive, parts.settings.batch_limit_bytes)
     items = split_batch(body, parts.settings.batch_limit_items, lines=lines)
     headers_of_rate = admit(parts, caller, len(items))
-    with parts.crowd.working():
+    with parts.crowd.working(request.scope):
         checked = await in_turns(partial(_check, parts, caller), items)
         answers = await _store(parts, checked)
     documents = [

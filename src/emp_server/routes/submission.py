@@ -52,7 +52,7 @@ class SubmitJob:
         if query:
             raise InvalidRequest(f"the query: unknown parameter {shortened(next(iter(query)))!r}")
         body = await read_body(headers, receive, parts.settings.body_limit_bytes)
-        with parts.crowd.working():
+        with parts.crowd.working(scope):
             envelope = await apart(parse_envelope, body)
             idempotency = read_idempotency(headers, caller.idempotency_scope, lambda: hashlib.sha256(body).hexdigest())
             known = await parts.catalog.known(envelope.job_type)
@@ -89,7 +89,7 @@ class SubmitTypedJob:
         known = await parts.catalog.known(scope["path_params"]["job_type"])
         options = parse_options({name: _single(name, values) for name, values in query.items()})
         body = await read_body(headers, receive, parts.settings.payload_limit_bytes)
-        with parts.crowd.working():
+        with parts.crowd.working(scope):
             payload = await apart(parse_payload, body)
             digest = partial(_digest, known.newest.job_type, query, body)
             idempotency = read_idempotency(headers, caller.idempotency_scope, digest)
