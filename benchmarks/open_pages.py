@@ -81,7 +81,7 @@ class Seen:
         yield Line(f"{name} a fetch, median", percentile(self.fetches or [0.0], 50), "ms")
         yield Line(f"{name} longest stretch of its thread", max(self.tasks, default=0.0), "ms", LONGEST_TASK)
         yield Line(
-            f"{name} its thread busy for over 50 ms at a stretch", sum(self.tasks) / self.seconds / 10, "%", BUSY_PERCENT
+            f"{name} its thread busy over 50 ms at a stretch", sum(self.tasks) / self.seconds / 10, "%", BUSY_PERCENT
         )
         yield Line(f"{name} frames a second", self.frames / self.seconds)
         yield Line(f"{name} longest gap between two frames", self.gap, "ms")
