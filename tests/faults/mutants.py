@@ -174,7 +174,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "a finish is not repeated",
-        ("store killed", "store frozen for 5 s", "store away for more than a lease"),
+        ("store is a read-only replica", "store killed", "store away for more than a lease"),
         (
             Edit(
                 "emp_worker/flusher.py",
