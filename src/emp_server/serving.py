@@ -19,6 +19,7 @@ from emp_core import logs
 from emp_core.store import Store, open_store, redacted
 from emp_server.app import Application, build_app
 from emp_server.connections import protocol_for, sweep
+from emp_server.open_files import allow_many_files
 from emp_server.settings import ServerSettings
 
 BACKLOG: Final = 2048
@@ -79,6 +80,7 @@ def say_where(settings: ServerSettings, listener: socket.socket) -> None:
 def serve_process(settings: ServerSettings, sockets: Sequence[socket.socket]) -> None:
     """Serve in this process until SIGTERM or SIGINT."""
     logs.configure(settings)
+    allow_many_files()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(settings, sockets))
 

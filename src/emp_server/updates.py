@@ -85,6 +85,11 @@ class Updates:
     SAFETY_READ = 5.0
     """Seconds after which a waiter reads the store although it heard nothing: a message may be lost."""
     SAFETY_READ_WITHOUT_FEED = 1.0
+    SAFETY_READS_A_SECOND = 250
+    """Of all waiters together: where there are more than that lets read so often, each reads less often."""
+    READERS = 100
+    """Listeners that read the store at once; the others wait for their turn. Where thousands are told to read, the last
+    reads would else be refused as too many; so many fill a round trip all the same."""
 
     def __init__(self, feed: Feed, limit: int, on_worker: Callable[[WorkerStatusMessage], None]) -> None:
         self._feed = feed
@@ -93,18 +98,21 @@ class Updates:
         self._of_job: dict[str, set[Listener]] = {}
         self._of_all: set[Listener] = set()
         self._of_any: set[Listener] = set()
+        self._listeners = 0
+        self.reading = asyncio.Semaphore(self.READERS)
         self._stands = False
         self._stopped = False
 
     @property
     def safety_read(self) -> float:
         """Seconds after which a waiter that heard nothing reads the store."""
-        return self.SAFETY_READ if self._stands else self.SAFETY_READ_WITHOUT_FEED
+        least = self.SAFETY_READ if self._stands else self.SAFETY_READ_WITHOUT_FEED
+        return max(least, self._listeners / self.SAFETY_READS_A_SECOND)
 
     @property
     def listeners(self) -> int:
         """How many listen now."""
-        return len(self._of_all) + len(self._of_any) + sum(len(some) for some in self._of_job.values())
+        return self._listeners
 
     @contextmanager
     def listen(self, job_id: JobId | None = None) -> Iterator[Listener]:
@@ -129,9 +137,11 @@ class Updates:
         if self._stopped:
             listener.stop()
         place.add(listener)
+        self._listeners += 1
         try:
             yield listener
         finally:
+            self._listeners -= 1
             place.discard(listener)
 
     @asynccontextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from enum import Enum
 
 from starlette.types import Receive
 
@@ -67,24 +68,39 @@ async def wait_for_end(store: Store, updates: Updates, job_id: str, seconds: flo
     deadline = asyncio.get_running_loop().time() + seconds
     with updates.listen(known_form(job_id)) as listener:
         async with stopped_by_leaving(listener, receive):
-            while (await read_job(store, job_id)).state not in FINAL_STATES:
-                if await _news(listener, updates, deadline) is Signal.STOPPED:
+            news = _News.PERHAPS
+            while news is _News.PERHAPS:
+                async with updates.reading:
+                    job = await read_job(store, job_id)
+                if job.state in FINAL_STATES:
                     break
-    return await read_details(store, job_id)
+                news = await _news(listener, updates, deadline)
+    async with updates.reading:
+        return await read_details(store, job_id)
 
 
-async def _news(listener: Listener, updates: Updates, deadline: float) -> Signal:
-    """Wait for a reason to read: the job may have ended, or time is over (STOPPED)."""
+class _News(Enum):
+    """What came of a wait."""
+
+    ENDED = "the job has ended"
+    PERHAPS = "it may have"
+    OVER = "nobody waits any more"
+
+
+async def _news(listener: Listener, updates: Updates, deadline: float) -> _News:
+    """Wait for a reason to read."""
     while True:
         left = deadline - asyncio.get_running_loop().time()
         if left <= 0:
-            return Signal.STOPPED
+            return _News.OVER
         heard = await listener.next(min(left, updates.safety_read))
         match heard:
+            case Signal.STOPPED:
+                return _News.OVER
+            case Signal.MISSED | Signal.SILENT:
+                return _News.PERHAPS
             case JobUpdateMessage() if heard.status in FINAL_STATES:
-                return Signal.MISSED
-            case Signal():
-                return heard
+                return _News.ENDED
             case _:
                 pass
 

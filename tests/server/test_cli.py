@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
 
@@ -53,6 +54,15 @@ def test_an_open_stream_does_not_hold_up_a_stop(start_process, options):
         process.send(signal.SIGINT)
 
         assert process.wait(5) == 0
+
+
+def test_a_server_may_have_as_many_open_files_as_the_system_allows(start_process, options):
+    process = start_process(["sh", "-c", 'ulimit -Sn 256; exec "$@"', "sh", *EMP, *options])
+    wait_until(lambda: is_ready(url_of(process)))
+
+    own, most = resource.prlimit(process.popen.pid, resource.RLIMIT_NOFILE)
+
+    assert own == most > 256
 
 
 @pytest.mark.parametrize("host", [EVERYWHERE, "::", "192.168.1.1", "emp.example"])

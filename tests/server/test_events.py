@@ -185,3 +185,73 @@ async def test_the_stream_of_everything_can_be_cut_to_a_type_and_a_state(client,
 @pytest.mark.parametrize("query", ["colour=red", "state=" + "x" * 100])
 async def test_a_filter_that_is_not_understood_is_refused(client, query):
     assert (await client.get(f"/v1/events?{query}")).status_code == 400
+
+
+@pytest.mark.parametrize("last", ["", "1-0", "what ever", "\N{SNOWMAN}".encode()])
+async def test_who_comes_back_is_shown_the_job_as_it_is_first(client, worker, last):
+    """A honest resume: what was missed is not made up, whatever the client says that it heard last."""
+    job_id = await submit(client)
+    async with stream(client, f"/v1/jobs/{job_id}/events") as events:
+        await events.event()
+    job = await worker.start("any.thing")
+    await worker.report(job, 0.25, "a quarter")
+
+    headers = {"last-event-id": last}
+    async with client.stream("GET", f"/v1/jobs/{job_id}/events", headers=headers) as answer:
+        name, _, shown = await Stream(answer).event()
+
+    assert (name, shown["state"], shown["progress"]["message"]) == ("job", "in_progress", "a quarter")
+
+
+async def test_every_event_has_an_id(client, worker):
+    job_id = await submit(client)
+    async with stream(client, f"/v1/jobs/{job_id}/events") as of_job, stream(client, "/v1/events") as of_all:
+        await of_job.event()
+        await worker.complete(await worker.start("any.thing"))
+        ids = [event_id for _, event_id, _ in await of_job.rest()]
+        ids += [(await of_all.event())[1] for _ in range(3)]
+
+    assert len(ids) >= 6
+    assert all(ids)
+
+
+@pytest.mark.parametrize("path", ["/v1/events", "/v1/events?state=failed", "/ui/live"])
+async def test_every_silent_stream_says_that_it_lives(settings, store, path):
+    quick = settings.model_copy(update={"stream_keep_alive": timedelta(milliseconds=50)})
+    with running(quick) as server:
+        client = httpx2.AsyncClient(base_url=server.url, trust_env=False)
+        async with client, stream(client, path) as events:
+            while await events.line() != ": still here":
+                pass
+
+
+async def test_where_messages_are_missing_the_stream_of_everything_says_so(settings, client, server):
+    """The server's subscription is cut off; when it stands again, who listens should read what it needs."""
+    async with stream(client, "/v1/events") as events:
+        await wait_until_async(lambda: _listens(server))
+        async with Redis.from_url(settings.redis_url) as admin:
+            await admin.client_kill_filter(_type="pubsub")
+
+        while (await events.event())[0] != "gap":
+            pass
+        job_id = await submit(client)
+        name, _, update = await events.event()
+
+    assert (name, update["job_id"], update["status"]) == ("job_update", job_id, "pending")
+
+
+async def test_what_happened_while_messages_were_missing_is_in_the_stream_of_a_job(settings, client, server, worker):
+    job_id = await submit(client)
+    async with stream(client, f"/v1/jobs/{job_id}/events") as events:
+        await events.event()
+        async with Redis.from_url(settings.redis_url) as admin:
+            await admin.client_kill_filter(_type="pubsub")
+            await worker.complete(await worker.start("any.thing"), b"1")
+
+        seen = await events.rest()
+
+    assert (seen[-1][0], seen[-1][2]["state"], seen[-1][2]["result"]) == ("job", "completed", 1)
+
+
+async def _listens(server) -> bool:
+    return server.listeners == 1

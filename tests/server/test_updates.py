@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 
 import pytest
 
@@ -97,6 +97,17 @@ async def test_who_listens_for_any_change_hears_that_there_was_one(settings, cha
 
             assert await listener.next(5) is Signal.MISSED
         assert updates.listeners == 0
+
+
+async def test_where_many_wait_each_looks_for_lost_messages_less_often(settings):
+    """All together ask the store no more than so often."""
+    async with followed(settings) as (_, updates):
+        with ExitStack() as waiting:
+            few = updates.safety_read
+            for number in range(20 * Updates.SAFETY_READS_A_SECOND):
+                waiting.enter_context(updates.listen(JobId(f"job{number}")))
+
+            assert (few, updates.safety_read) == (Updates.SAFETY_READ, 20.0)
 
 
 async def test_who_listens_after_the_stop_is_stopped_too(settings):

@@ -100,7 +100,8 @@ async def _look(parts: Parts, job_id: JobId) -> JobDetails | None:
         JobNotFound: its retention is over.
     """
     try:
-        return await read_details(parts.store, job_id)
+        async with parts.updates.reading:
+            return await read_details(parts.store, job_id)
     except StoreError:
         return None
 
