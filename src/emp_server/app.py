@@ -51,6 +51,7 @@ from emp_server.routes import batch, description, events, health, job_types, job
 from emp_server.routes.submission import SUBMIT_PATH, SUBMIT_TYPED_PATH, SubmitJob, SubmitTypedJob
 from emp_server.settings import ServerSettings
 from emp_server.store_watch import StoreWatch
+from emp_server.types_of_jobs import TypesOfJobs
 from emp_server.updates import Updates
 
 Endpoint = Callable[..., Any]
@@ -120,6 +121,7 @@ def build_app(settings: ServerSettings, store: Store) -> Application:
         store,
         catalog,
         updates,
+        TypesOfJobs(store),
         StoreWatch(store),
         KeyRing(store.api_keys, settings),
         refusals,

@@ -17,6 +17,7 @@ from emp_server.rates import Rates
 from emp_server.refusals import Refusals
 from emp_server.settings import ServerSettings
 from emp_server.store_watch import StoreWatch
+from emp_server.types_of_jobs import TypesOfJobs
 from emp_server.updates import Updates
 
 
@@ -28,6 +29,7 @@ class Parts:
     store: Store
     catalog: Catalog
     updates: Updates
+    types_of_jobs: TypesOfJobs
     watch: StoreWatch
     keyring: KeyRing
     refusals: Refusals

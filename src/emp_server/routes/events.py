@@ -23,7 +23,6 @@ KEEP_ALIVE = b": still here\n\n"
 GAP_EVENT = b"event: gap\ndata: {}\n\n"
 STORE_PAUSE = 1.0
 """Seconds between two looks at a store that is away."""
-TYPES_REMEMBERED = 10_000
 
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
@@ -109,7 +108,6 @@ async def _look(parts: Parts, job_id: JobId) -> JobDetails | None:
 async def _stream_of_all(parts: Parts, asked: EventFilter) -> AsyncIterator[bytes]:
     yield OPENING
     silence = parts.settings.stream_keep_alive.total_seconds()
-    types = _TypesOfJobs(parts)
     with parts.updates.listen() as listener:
         while True:
             heard = await listener.next(silence)
@@ -121,7 +119,7 @@ async def _stream_of_all(parts: Parts, asked: EventFilter) -> AsyncIterator[byte
                 case Signal.MISSED:
                     yield GAP_EVENT
                 case JobUpdateMessage() if asked.state in {None, heard.status}:
-                    job_type = None if asked.job_type is None else await types.of(heard.job_id)
+                    job_type = None if asked.job_type is None else await parts.types_of_jobs.of(heard.job_id)
                     if job_type == asked.job_type:
                         yield _update_event(heard)
                     elif job_type is None:
@@ -131,26 +129,6 @@ async def _stream_of_all(parts: Parts, asked: EventFilter) -> AsyncIterator[byte
                 case WorkerStatusMessage():
                     if asked.state is None and asked.job_type is None:
                         yield _update_event(heard)
-
-
-class _TypesOfJobs:
-    """Remembers which type a job is of: an update does not say, and it never changes. Those of unknown jobs is ''."""
-
-    def __init__(self, parts: Parts) -> None:
-        self._store = parts.store
-        self._types: dict[str, str] = {}
-
-    async def of(self, job_id: str) -> str | None:
-        """Give the type of a job; None while the store is away."""
-        if job_id not in self._types:
-            try:
-                [job] = await self._store.views.get([JobId(job_id)])
-            except StoreError:
-                return None
-            if len(self._types) >= TYPES_REMEMBERED:
-                self._types.clear()
-            self._types[job_id] = job.job_type if job else ""
-        return self._types[job_id]
 
 
 def _job_event(details: JobDetails) -> bytes:
