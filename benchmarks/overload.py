@@ -43,7 +43,7 @@ SHED: Final = (429, 503)
 
 CROWDS: Final = 6
 """How long an answer may take at twice the capacity, p99: as often as long as the server takes, at its capacity, for as
-many submissions as it works on at once. On a machine to itself that is a quarter of a second (100 at once, 2,400 a
+many submissions as it works on at once. On a machine to itself that is a quarter of a second (100 at once, 2,300 a
 second); on one that is shared it grows as everything does."""
 LATE: Final = 50.0
 """Milliseconds: generators that are later than this measure themselves."""

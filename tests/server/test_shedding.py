@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import random
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from itertools import pairwise
 
 import httpx2
 import pytest
@@ -13,11 +16,12 @@ from emp_server import connections
 from support.serving import RunningServer
 from support.waiting import wait_until_async
 
-from .conftest import stored_jobs
+from .conftest import running, stored_jobs
 
 pytestmark = pytest.mark.anyio
 
 ENVELOPE = b'{"job_type":"any.thing","payload":1}'
+LIVEZ = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
 SHED = b"urn:emp:problem:overloaded"
 
 
@@ -120,7 +124,7 @@ async def test_what_is_no_submission_is_answered(server, client):
 
 async def test_requests_that_follow_one_another_are_answered_in_order(server, wire):
     with full(server):
-        wire.writer.write(post() + b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n" + post())
+        wire.writer.write(post() + LIVEZ + post())
         answers = [(await wire.answer())[0] for _ in range(3)]
 
     assert answers == [503, 200, 503]
@@ -142,7 +146,7 @@ async def test_the_body_of_one_that_is_shed_is_read_and_dropped(server, store, w
     with full(server):
         wire.writer.write(post(body=b"", length=len(body)))
         shed, _, _ = await wire.answer()
-        wire.writer.write(body + b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        wire.writer.write(body + LIVEZ)
         status, _, _ = await wire.answer()
 
     assert (shed, status) == (503, 200)
@@ -197,6 +201,32 @@ async def test_a_body_that_is_still_to_come_keeps_no_place(server, store, client
     wire.writer.write(ENVELOPE[10:])
     status, _, _ = await wire.answer()
     assert status == 202
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_requests_in_any_pieces_have_one_answer_each_in_order(settings, store, seed):
+    """Twenty connections with thirty requests each, many of them in one piece, at a server with room for one."""
+    chance = random.Random(seed)
+    with running(settings.model_copy(update={"submissions_at_once": 1})) as server:
+
+        async def converse() -> list[int]:
+            kinds = [chance.random() < 0.7 for _ in range(30)]
+            text = b"".join(post() if submits else LIVEZ for submits in kinds)
+            cuts = sorted(chance.randrange(len(text)) for _ in range(chance.randrange(20)))
+            async with connected(server) as wire:
+                for begin, end in pairwise([0, *cuts, len(text)]):
+                    wire.writer.write(text[begin:end])
+                    await asyncio.sleep(0)
+                answers = [(await wire.answer())[0] for _ in kinds]
+            allowed = [{202, 503} if submits else {200} for submits in kinds]
+            assert all(answer in those for answer, those in zip(answers, allowed, strict=True))
+            return answers
+
+        answers = Counter(each for some in await asyncio.gather(*(converse() for _ in range(20))) for each in some)
+        await wait_until_async(lambda: is_empty(server))
+
+    assert answers[503] > 0
+    assert await stored_jobs(store) == answers[202]
 
 
 async def test_a_client_of_ours_comes_again_and_is_stored_once(server, store, client):
