@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from http import HTTPStatus
 from importlib.resources import files
 from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.routing import Mount, Route
+from starlette.routing import Mount, Route, compile_path
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -174,6 +175,19 @@ async def _swept(store: Store) -> AsyncIterator[None]:
         await sweeping
 
 
+def _shadowed() -> set[str]:
+    """Give the addresses that have the form of another route's: `/v1/jobs/batch` could be that of a job."""
+    forms = [compile_path(path)[0] for _, path, *_ in ROUTES if "{" in path]
+    return {path for _, path, *_ in ROUTES if "{" not in path and any(form.fullmatch(path) for form in forms)}
+
+
+class _WrongMethod:
+    """What is behind the methods of a shadowed address: nothing; the route with its form is not asked."""
+
+    async def __call__(self, _scope: Scope, _receive: Receive, _send: Send) -> None:
+        raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED)
+
+
 def _framework(parts: Parts, submit: SubmitJob) -> FastAPI:
     @asynccontextmanager
     async def life(_app: FastAPI) -> AsyncIterator[None]:
@@ -194,7 +208,7 @@ def _framework(parts: Parts, submit: SubmitJob) -> FastAPI:
         },
     )
     app.state.parts = parts
-    for method, path, endpoint, access in ROUTES:
+    for at, (method, path, endpoint, access) in enumerate(ROUTES):
         guards = guarded(access)
         app.add_api_route(path, endpoint, methods=[method], response_model=None, dependencies=guards)
         if method == "GET":
@@ -202,6 +216,8 @@ def _framework(parts: Parts, submit: SubmitJob) -> FastAPI:
             app.add_api_route(
                 path, endpoint, methods=["HEAD"], response_model=None, include_in_schema=False, dependencies=guards
             )
+        if path in _shadowed() and path not in {later for _, later, *_ in ROUTES[at + 1 :]}:
+            app.router.routes.append(Route(path, _WrongMethod()))
     # Known to the router as well, so that a wrong method there is answered with the right ones.
     app.router.routes.append(Route(SUBMIT_PATH, submit, methods=["POST"]))
     app.router.routes.append(Route(SUBMIT_TYPED_PATH, SubmitTypedJob(parts), methods=["POST"]))

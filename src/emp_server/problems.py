@@ -89,13 +89,13 @@ def _challenge(error: EmpError) -> str | None:
 
 
 def allowed_methods(scope: Scope) -> list[str]:
-    """Give the methods that the routes at this address have."""
-    methods: set[str] = set()
-    for route in scope["app"].routes:
-        if isinstance(route, Route) and route.matches(scope)[0] is not Match.NONE:
-            methods |= route.methods or set()
-        if isinstance(route, Mount) and scope["path"].startswith(f"{route.path}/"):
-            methods |= STATIC_METHODS
+    """Give the methods that the routes at this address have; a route with just this address hides those with names."""
+    routes = [route for route in scope["app"].routes if isinstance(route, (Route, Mount))]
+    found = [route for route in routes if isinstance(route, Route) and route.matches(scope)[0] is not Match.NONE]
+    exact = [route for route in found if route.path == scope["path"]]
+    methods = {method for route in exact or found for method in route.methods or ()}
+    if any(isinstance(route, Mount) and scope["path"].startswith(f"{route.path}/") for route in routes):
+        methods |= STATIC_METHODS
     return sorted(methods)
 
 

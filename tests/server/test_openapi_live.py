@@ -216,3 +216,9 @@ async def test_the_docs_show_bodies_answers_and_what_a_key_needs(client):
     assert '<a href="#text.words.Job">' in page
     assert "&#34;one two&#34;" in page
     assert "API key: <code>read</code> or <code>submit</code>, but none is asked for now." in page
+
+
+async def test_an_address_that_looks_like_a_jobs_has_its_own_methods_only(client):
+    for method in ("GET", "HEAD", "PUT"):
+        answer = await client.request(method, "/v1/jobs/batch")
+        assert (answer.status_code, answer.headers["allow"]) == (405, "POST"), method
