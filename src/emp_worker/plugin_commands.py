@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def load_installed() -> Plugins:
-    """Load the plugins that the settings want, each tried in a child process before.
+    """Load the plugins that the settings want, each tried in a child process before; says which are not installed.
 
     Raises:
         SettingsError: a setting is wrong.
@@ -28,12 +29,15 @@ def load_installed() -> Plugins:
     from emp_worker.settings import PluginSettings
 
     settings = load(PluginSettings)
-    return load_plugins(
+    plugins = load_plugins(
         only=settings.plugins,
         disabled=settings.plugins_disabled,
         prefer=settings.plugins_prefer,
         import_limit=settings.plugins_import_limit,
     )
+    for name in plugins.absent:
+        note(f"Warning: EMP_PLUGINS names {name}, and no installed plugin has this name")
+    return plugins
 
 
 @click.group()
@@ -63,6 +67,8 @@ def new(name: str, into: Path) -> None:
     folder = write_package(wanted, into)
     click.echo(str(folder))
     note(f"Install it: pip install --editable {folder}")
+    if importlib.util.find_spec("pytest") is None:
+        note("Its tests need more than is installed: pip install 'emp-jobs[testing]'")
     note(
         f"Then: pytest {folder}, emp plugin check {wanted.name} --run, emp plugin test {wanted.job_type} -p text=hello"
     )
@@ -120,12 +126,14 @@ def test(name: str, payload: str | None, parameters: tuple[str, ...], attempt: i
     """Perform a handler once, here, without a store; NAME is a job type, or a plugin that has one.
 
     Shows progress and log on stderr and prints the result. -p is as in `emp submit`; without any payload it takes the
-    first example. Ctrl-C calls the job off. Exits 3 if it failed, and 9 if the payload does not fit.
+    first example. Ctrl-C calls the job off, and a second one ends the command. Exits 3 if it failed, and 9 if the
+    payload does not fit.
     """
-    import asyncio
     import json
 
+    from emp_core.cli.exit_codes import ExitCode
     from emp_core.cli.parameters import parse_parameter, read_payload, with_parameters
+    from emp_worker.interrupting import interruptible
     from emp_worker.stdout_guard import stdout_as_stderr
     from emp_worker.terminal import Terminal
     from emp_worker.testing import run_job_async
@@ -137,11 +145,13 @@ def test(name: str, payload: str | None, parameters: tuple[str, ...], attempt: i
     else:
         text = with_parameters(read_payload(payload), fields, job_type.payload_schema)
     with stdout_as_stderr(), Terminal() as terminal:
-        run = asyncio.run(
-            run_job_async(
-                job_type, text, attempt=attempt, max_attempts=max(attempt, job_type.max_attempts), reporter=terminal
-            )
+        most = max(attempt, job_type.max_attempts)
+        run = interruptible(
+            run_job_async(job_type, text, attempt=attempt, max_attempts=most, reporter=terminal), terminal.leave
         )
+    if run is None:
+        note("Cancelled.")
+        sys.exit(ExitCode.INTERRUPTED)
     if as_json:
         print_json(_run_as_json(run))
     else:
@@ -200,13 +210,11 @@ def _show(run: JobRun) -> None:
 
 def _exit_code(run: JobRun) -> int:
     from emp_core.cli.exit_codes import ExitCode
-    from emp_core.jobs import Cancelled, Completed, Failed, Reason
+    from emp_core.jobs import Completed, Failed, Reason
 
     match run.outcome:
         case Completed():
             return ExitCode.OK
-        case Cancelled():
-            return ExitCode.JOB_CANCELLED
         case Failed(reason=Reason.INVALID_PAYLOAD):
             return ExitCode.INVALID_PAYLOAD
         case _:

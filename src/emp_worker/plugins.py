@@ -35,13 +35,17 @@ class LoadedType:
 
 @dataclass(frozen=True, slots=True)
 class Plugins:
-    """All that loading gave: the job types to serve, what was loaded, failed or left out, and the hooks to call."""
+    """All that loading gave: the job types to serve, what was loaded, failed or left out, and the hooks to call.
+
+    `absent` are the names that were asked for and that no installed plugin has.
+    """
 
     types: Mapping[str, LoadedType]
     loaded: tuple[LoadedPlugin, ...]
     failures: tuple[PluginFailure, ...]
     disabled: tuple[FoundPlugin, ...]
     hooks: pluggy.HookRelay
+    absent: tuple[str, ...] = ()
 
     def report(self) -> tuple[dict[str, Any], ...]:
         """Give one JSON object per plugin: whose it is, its state, its job types and, if it failed, how far it came."""
@@ -116,7 +120,9 @@ def load_plugins(
                     manager.register(each.plugin, name=full_name(plugin))
     types, conflicts = _served(loaded, prefer or {})
     left_out = tuple(plugin for plugin in found if plugin not in wanted)
-    return Plugins(types, tuple(loaded), (*failures, *conflicts), left_out, manager.hook)
+    installed: list[FoundPlugin | PluginFailure] = [*found, *failures]
+    absent = tuple(name for name in only or () if not any(is_named(each, (name,)) for each in installed))
+    return Plugins(types, tuple(loaded), (*failures, *conflicts), left_out, manager.hook, absent)
 
 
 def tell(hook: pluggy.HookCaller, **facts: Any) -> None:

@@ -105,8 +105,12 @@ def check(settings: WorkerSettings, plugins: Plugins) -> None:
             phase=str(failure.phase),
             why=failure.why,
         )
-    if settings.strict and plugins.failures:
-        raise SettingsError("a plugin failed to load, and the worker is strict; `emp plugins` says why")
+    if plugins.absent:
+        _log.warning("plugins_absent", names=plugins.absent, why="`plugins` names what is not installed")
+    if settings.strict and (plugins.failures or plugins.absent):
+        raise SettingsError(
+            "a plugin is not installed or does not load, and the worker is strict; `emp plugins` says why"
+        )
     if not plugins.types:
         raise SettingsError(
             "there is no job type to serve; install a plugin (`pip install emp-plugin-...`), see `emp plugins`"

@@ -38,6 +38,10 @@ class Terminal:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Leave the terminal as it was."""
+        self.leave()
+
+    def leave(self) -> None:
+        """Leave the terminal as it was, before the process ends."""
         if self._bar is not None:
             self._bar.stop()
 

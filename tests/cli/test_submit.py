@@ -99,6 +99,15 @@ def test_a_job_that_fails_ends_the_command_with_3(run, how):
     assert "state\tfailed" in ran.stdout
 
 
+@pytest.mark.parametrize("how", ["--wait", "--watch"])
+def test_a_payload_that_the_worker_refuses_is_told_by_its_places(run, how):
+    """A schema cannot say that the list of commands of the worker must have it; the handler does."""
+    ran = run("submit", "script.run", '{"command": "none"}', how)
+
+    assert ran.returncode == 3
+    assert "  /command: is not listed" in ran.stdout.splitlines()
+
+
 def test_a_job_that_is_cancelled_ends_the_command_with_4(run, client):
     job = client.submit("simulation.run", json.loads(QUICK), delay=3600)
     client.cancel(job.id)

@@ -11,8 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from emp_worker.new_plugin import NotWritten, named, write_package
+from emp_worker.plugin_commands import plugin
 from support.pages import ROOT
 
 EMP = str(Path(sys.executable).with_name("emp"))
@@ -53,6 +55,14 @@ def test_a_new_package_installs_and_passes_its_tests_and_the_contract(tmp_path: 
     assert checked.returncode == 0, checked.stdout
     assert "emp-plugin-image-tools2\timage-tools2.run\trun\tok" in checked.stdout
     assert (site / "emp_plugin_image_tools2" / "py.typed").exists()
+
+
+def test_without_pytest_it_says_what_the_tests_need(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "pytest", None)
+
+    told = CliRunner().invoke(plugin, ["new", "stars", "--into", str(tmp_path)])
+
+    assert "Its tests need more than is installed: pip install 'emp-jobs[testing]'" in told.output
 
 
 @pytest.mark.slow

@@ -100,6 +100,23 @@ def test_a_disabled_plugin_is_listed_as_such(emp: Emp):
     assert "emp-plugin-image\t0.1.0\tdisabled\t\t" in run.stdout.splitlines()
 
 
+def test_a_name_that_no_installed_plugin_has_is_told(emp: Emp):
+    run = emp("plugins", EMP_PLUGINS="image,htpp")
+
+    assert "EMP_PLUGINS names htpp, and no installed plugin has this name" in run.stderr
+    assert "emp-plugin-image\t0.1.0\tloaded" in run.stdout
+
+
+def test_a_plugin_that_only_observes_is_no_unknown_name(emp: Emp, place: Path):
+    source = "from emp_worker import hookimpl\n@hookimpl\ndef emp_worker_started(worker): pass"
+    install(place, "emp-plugin-observer", source)
+
+    run = emp("plugin", "check", "emp-plugin-observer")
+
+    assert run.returncode == 0
+    assert run.stdout.startswith("emp-plugin-observer\t\tjob types\tskipped\tit declares no job type")
+
+
 def test_check_of_our_own_plugins_finds_nothing_wrong(emp: Emp):
     run = emp("plugin", "check", "--json")
 

@@ -43,9 +43,36 @@ async def wait(payload: Words, job):
     job.progress(0.1, "waiting")
     await asyncio.Event().wait()
 
+async def swallow(payload: Words, job):
+    import asyncio
+    job.progress(0.1, "deaf")
+    while True:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            pass
+
+async def block(payload: Words, job):
+    import time
+    job.progress(0.1, "deaf")
+    while True:
+        time.sleep(0.1)
+
+def in_a_thread(payload: Words, job):
+    import time
+    job.progress(0.1, "deaf")
+    while True:
+        time.sleep(0.1)
+
 @hookimpl
 def emp_job_types():
-    return [JobType("words.speak", speak, examples=[{"text": "hello"}]), JobType("words.wait", wait)]
+    return [
+        JobType("words.speak", speak, examples=[{"text": "hello"}]),
+        JobType("words.wait", wait),
+        JobType("words.swallow", swallow),
+        JobType("words.block", block),
+        JobType("words.thread", in_a_thread),
+    ]
 """
 
 
@@ -166,7 +193,7 @@ def test_a_plugin_with_several_types_asks_which(emp: Emp):
     run = emp("plugin", "test", "emp-plugin-words")
 
     assert run.returncode == 2
-    assert "has several job types: words.speak, words.wait; name one" in run.stderr
+    assert "has several job types: words.speak, words.wait, " in run.stderr
 
 
 def test_a_plugin_with_one_type_is_name_enough(emp: Emp, place: Path):
@@ -197,6 +224,23 @@ def test_ctrl_c_calls_the_handler_off(start_process: Callable[..., StartedProces
     process = start_process(command, env={"PYTHONPATH": str(place)})
     process.wait_for("waiting")
 
+    process.send(signal.SIGINT)
+
+    assert process.wait() == 130
+    assert process.output().splitlines()[-1] == "Cancelled."
+
+
+@pytest.mark.usefixtures("words")
+@pytest.mark.parametrize("name", ["words.swallow", "words.block", "words.thread"])
+def test_a_second_ctrl_c_ends_what_will_not_be_called_off(
+    start_process: Callable[..., StartedProcess], place: Path, name: str
+):
+    command = [sys.executable, "-m", "emp_core.cli", "plugin", "test", name, "-p", "text=x"]
+    process = start_process(command, env={"PYTHONPATH": str(place)})
+    process.wait_for("deaf")
+
+    process.send(signal.SIGINT)
+    process.wait_for("Ctrl-C again ends it at once")
     process.send(signal.SIGINT)
 
     assert process.wait() == 130

@@ -14,7 +14,8 @@ from emp_core.jobs import Cancelled
 from emp_core.settings import load
 from emp_worker.discovery import Phase, PluginFailure, find_plugins
 from emp_worker.plugins import Plugins, load_plugins, tell
-from emp_worker.settings import PluginSettings
+from emp_worker.process import check
+from emp_worker.settings import PluginSettings, WorkerSettings
 from support.attempts import a_context
 from support.scratch_plugins import an_echo
 
@@ -318,3 +319,23 @@ def test_a_preference_without_a_distribution_is_refused(monkeypatch: pytest.Monk
 
     with pytest.raises(SettingsError, match="job type=distribution"):
         load(PluginSettings)
+
+
+def test_a_wanted_plugin_that_is_not_installed_is_named_by_the_worker_and_no_trouble_to_the_others(install_plugin):
+    install_plugin(SOUND, an_echo("sound.echo"))
+    plugins = load_plugins(only=(SOUND, "emp-plugin-htpp"))
+
+    with structlog.testing.capture_logs() as logged:
+        check(WorkerSettings(), plugins)
+
+    assert list(plugins.types) == ["sound.echo"]
+    assert [(line["event"], line["names"]) for line in logged] == [("plugins_absent", ("emp-plugin-htpp",))]
+
+
+@pytest.mark.parametrize("only", [(SOUND, "emp-plugin-htpp"), (SOUND, "emp-plugin-broken")])
+def test_a_strict_worker_does_not_start_without_a_plugin_that_is_wanted(install_plugin, only):
+    install_plugin(SOUND, an_echo("sound.echo"))
+    install_plugin("emp-plugin-broken", "import no_such_module")
+
+    with pytest.raises(SettingsError, match="the worker is strict"):
+        check(WorkerSettings(strict=True), load_plugins(only=only))

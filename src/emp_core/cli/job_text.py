@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def print_job(job: JobView, *, as_json: bool, whole: bool = False) -> None:
-    """Print a job; `whole` adds its attempts, and what its error holds besides a line: places, output, traceback."""
+    """Print a job and, of an error, the places in the payload; `whole` adds its attempts, its output and traceback."""
     if as_json:
         print_json(job.model_dump(mode="json"))
         return
@@ -22,7 +22,7 @@ def print_job(job: JobView, *, as_json: bool, whole: bool = False) -> None:
     progress = f"{job.progress.fraction:.0%} {job.progress.message}".strip()
     attempts = {f"attempt {each.number}": _attempt(each) for each in job.attempts} if whole else {}
     print_fields({**fields, "state": job.state.value, "progress": progress, "error": error_line(job.error), **attempts})
-    for line in _details(job.error) if whole else ():
+    for line in (*_places(job.error), *(_details(job.error) if whole else ())):
         click.echo(escaped(line))
 
 
@@ -39,12 +39,16 @@ def _attempt(attempt: AttemptView) -> str:
     return ", ".join(each for each in said if each)
 
 
+def _places(error: Any) -> Iterator[str]:
+    """Give a line for each place in the payload that an error names."""
+    for fault in (isinstance(error, Mapping) and error.get("errors")) or ():
+        yield f"  {fault.get('pointer') or '(the whole payload)'}: {fault.get('message', '')}"
+
+
 def _details(error: Any) -> Iterator[str]:
-    """Give the lines of what an error holds besides its message."""
+    """Give the lines of what an error holds of its attempt's course."""
     if not isinstance(error, Mapping):
         return
-    for fault in error.get("errors") or ():
-        yield f"  {fault.get('pointer') or '(the whole)'}: {fault.get('message', '')}"
     for title in ("output", "traceback"):
         lines = error.get(title) or ()
         if lines:

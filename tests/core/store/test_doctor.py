@@ -213,6 +213,15 @@ async def test_what_cannot_be_mended_safely_is_told_and_left(ward: Ward, what: s
     assert found.damages == ()
 
 
+async def test_one_thing_is_not_told_as_many(ward: Ward) -> None:
+    await ward.run("ZREM", "workers", ward.worker)
+
+    found = await ward.examine()
+
+    assert found["job types"].detail.startswith("1 type has waiting jobs and no worker: ")
+    assert found["held jobs"].detail.startswith("1 worker holds jobs and is not known: ")
+
+
 async def test_mending_changes_no_record(ward: Ward) -> None:
     """Indexes and counters are set by the records, never the other way round."""
     records = {id_: await ward.engine.value(ward.engine.keys("job", id_)) for id_ in (ward.pending, ward.running)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from emp_core.jobs import FINAL_STATES, JobState
-from emp_core.store.doctor.findings import Finding, Miscount, error, fine, listed
+from emp_core.store.doctor.findings import Finding, Miscount, amount, error, fine, listed
 from emp_core.store.doctor.patient import Patient
 from emp_core.store.doctor.records import Records
 
@@ -34,7 +34,7 @@ async def counters(patient: Patient, before: dict[str, int], records: Records, *
     if not damages:
         return fine("counters", f"the counters of waiting and running jobs agree with {how}")
     told = listed(f"{damage.field} by {-damage.difference:+d}" for damage in damages)
-    detail = f"{len(damages)} counters are wrong, by {how}: {told}"
+    detail = f"{amount(len(damages), 'counter is', 'counters are')} wrong, by {how}: {told}"
     if not by_records and not indexes_are_sound:
         return error("counters", detail, "mend the indexes first, with emp doctor --fix")
     return error("counters", detail, "emp doctor --fix", damages)

@@ -122,6 +122,11 @@ def worst(findings: Iterable[Finding]) -> Severity:
     return next((severity for severity in (Severity.ERROR, Severity.WARNING) if severity in met), Severity.OK)
 
 
+def amount(count: int, one: str, many: str) -> str:
+    """Say how many there are, and what goes with that: `1 type has`, `3 types have`."""
+    return f"{count} {one if count == 1 else many}"
+
+
 def listed(things: Iterable[object], shown: int = 3) -> str:
     """Name the first few things, and say how many more there are."""
     names = [str(thing) for thing in things]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from emp_core.jobs import WAITING_STATES
-from emp_core.store.doctor.findings import Finding, Forgotten, Settled, error, fine, listed, warning
+from emp_core.store.doctor.findings import Finding, Forgotten, Settled, amount, error, fine, listed, warning
 from emp_core.store.doctor.patient import Patient
 from emp_core.store.doctor.places import standing
 from emp_core.store.records import read_object
@@ -43,11 +43,11 @@ async def workers(patient: Patient) -> Finding:
     )
     number = await patient.ask("ZCARD", patient.keys("workers"))
     if not late:
-        return fine("workers", f"{number} workers, all within their leases")
+        return fine("workers", f"{amount(number, 'worker, within its lease', 'workers, all within their leases')}")
     names = listed(worker.decode() for worker in late)
     return warning(
         "workers",
-        f"{len(late)} of {number} workers are late and have not been forgotten: {names}",
+        f"{len(late)} of {amount(number, 'worker is', 'workers are')} late and not forgotten: {names}",
         "the janitor takes their jobs; if it does not within half a minute, look for a server or worker that lives",
     )
 
@@ -64,7 +64,8 @@ async def forgotten(patient: Patient, names: Sequence[str]) -> Finding:
     if not found:
         return fine("held jobs", "every worker that holds jobs is known")
     named = listed(damage.worker_id for damage in found)
-    detail = f"{len(found)} workers hold jobs and are not known: {named}; their jobs would never end"
+    holders_are = amount(len(found), "worker holds jobs and is", "workers hold jobs and are")
+    detail = f"{holders_are} not known: {named}; these jobs would never end"
     return error("held jobs", detail, "emp doctor --fix", found)
 
 
@@ -79,7 +80,7 @@ async def unserved(patient: Patient) -> Finding:
         return fine("job types", f"every type with waiting jobs has a worker{held_back}")
     return warning(
         "job types",
-        f"{len(unserved_types)} types have waiting jobs and no worker: {listed(unserved_types)}",
+        f"{amount(len(unserved_types), 'type has', 'types have')} waiting jobs and no worker: {listed(unserved_types)}",
         "start a worker with the plugin that serves them",
     )
 
@@ -110,7 +111,12 @@ async def set_aside(patient: Patient) -> Finding:
     told = listed(f"{what.get('id')} ({what.get('why')})" for what in read)
     over = f"; {len(settled)} of them are sound again, or gone" if settled else ""
     remedy = "emp doctor --fix forgets those" if settled else "look at each with HGETALL; submit its job again"
-    return warning("set aside", f"{len(entries)} records were damaged and set aside: {told}{over}", remedy, settled)
+    return warning(
+        "set aside",
+        f"{amount(len(entries), 'record was', 'records were')} damaged and set aside: {told}{over}",
+        remedy,
+        settled,
+    )
 
 
 async def _is_over(patient: Patient, what: Mapping[str, Any]) -> bool:

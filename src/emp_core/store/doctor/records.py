@@ -16,6 +16,7 @@ from emp_core.store.doctor.findings import (
     Orphan,
     Stray,
     Vanishing,
+    amount,
     error,
     fine,
     listed,
@@ -89,10 +90,10 @@ def looked_at(records: Records) -> Finding:
 def unread(records: Records) -> Finding:
     """Say which records cannot be read as jobs."""
     if not records.broken:
-        return fine("records", f"{len(records.jobs)} jobs, every record can be read")
+        return fine("records", f"{amount(len(records.jobs), 'job', 'jobs')}, every record can be read")
     return error(
         "records",
-        f"{len(records.broken)} records cannot be read as jobs: {listed(records.broken)}",
+        f"{amount(len(records.broken), 'record', 'records')} cannot be read as jobs: {listed(records.broken)}",
         "look at each with HGETALL; submit its job again and delete its keys",
     )
 
@@ -102,10 +103,13 @@ async def indexes(patient: Patient, records: Records) -> Finding:
     missing, stray = await _missing(patient, records), await _strays(patient, records)
     if not missing and not stray:
         return fine("indexes", "every job stands where its state demands, and nowhere else")
-    said = [f"{len(missing)} entries are missing ({listed(m.job_id + ' in ' + m.index for m in missing)})"] * bool(
-        missing
-    )
-    said += [f"{len(stray)} are strays ({listed(s.job_id + ' in ' + s.index for s in stray)})"] * bool(stray)
+    said = []
+    if missing:
+        told = listed(f"{each.job_id} in {each.index}" for each in missing)
+        said.append(f"{amount(len(missing), 'entry is', 'entries are')} missing ({told})")
+    if stray:
+        told = listed(f"{each.job_id} in {each.index}" for each in stray)
+        said.append(f"{amount(len(stray), 'is a stray', 'are strays')} ({told})")
     return error("indexes", "; ".join(said), "emp doctor --fix", [*missing, *stray])
 
 
