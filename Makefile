@@ -97,7 +97,7 @@ docs: $(READY) ## check links, what is made from the code, and that the tutorial
 bench: $(READY) ## measure EMP beside its peers (an hour); QUICK=1: EMP, SAQ and BullMQ in five minutes
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
 
-bench-monitor: $(READY) ## measure the monitor with 1,000,000 jobs waiting, then 10,000 a second passing (six minutes; chromium)
+bench-monitor: $(READY) ## measure the monitor with 1,000,000 jobs waiting, then 10,000 a second passing (five minutes; chromium)
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.monitor
 
 overload: $(READY) ## offer a server twice its capacity, and say who is shed and how fast the others are (a minute)

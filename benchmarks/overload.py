@@ -49,6 +49,8 @@ LATE: Final = 50.0
 """Milliseconds: generators that are later than this measure themselves."""
 SHARE_ACCEPTED: Final = 50.0
 """Percent of its capacity that a server must still store at twice of it."""
+SHARE_SHED: Final = 20.0
+"""Percent. Where less is shed, or some at half the capacity, the machine was not the same all the time: try again."""
 RECOVERED_WITHIN: Final = 2.0
 """Seconds after the load has gone."""
 
@@ -116,7 +118,11 @@ def _phase(name: str, answers: Sequence[Answer], seconds: float, longest: float 
 def _verdict(answers: Sequence[Answer], capacity: float, seconds: float) -> Iterator[Line]:
     during = [answer for answer in answers if answer.span == "during"]
     accepted = sum(answer.status == STORED for answer in during) / seconds / capacity * 100
+    too_much = sum(answer.status in SHED for answer in answers if answer.span == "before")
+    yield Line("before: shed, at half the capacity", too_much, at_most=0)
     yield Line("during: accepted, of the capacity", accepted, "%", at_least=SHARE_ACCEPTED)
+    shed = sum(answer.status in SHED for answer in during) / len(during) * 100
+    yield Line("during: shed, of what was offered", shed, "%", at_least=SHARE_SHED)
     others = [answer for answer in answers if answer.status not in {STORED, *SHED}]
     yield Line("answered neither 202 nor 429 or 503, or not at all", len(others), at_most=0)
     silent = [answer for answer in answers if answer.status in SHED and not answer.says_when]
