@@ -243,3 +243,13 @@ def test_a_node_that_is_not_in_the_workflow_is_refused(payload: dict[str, Any], 
 
     assert failure(run)["code"] == "unknown_node"
     assert pointers(run) == [pointer]
+
+
+def test_a_server_that_does_not_answer_is_named_while_it_is_asked_again(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("EMP_COMFYUI_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("EMP_COMFYUI_PATIENCE_SECONDS", "0.5")
+
+    run = run_job(RUN, {"workflow": sampling()})
+
+    assert failure(run, retried=True)["code"] == "server_unreachable"
+    assert str(run.progress[-1].message).startswith("http://127.0.0.1:1 does not answer (")

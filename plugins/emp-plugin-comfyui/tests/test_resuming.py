@@ -109,6 +109,7 @@ async def test_a_run_that_is_under_way_is_taken_up_again(comfy: StandIn):
     first = Attempt(sampling())
     await held(comfy, "3")
     await first.die()
+    assert f"the run {comfy.submissions[0]['prompt_id']} is left to the next attempt" in first.job.lines[-1].message
 
     second = Attempt(sampling(), first.job)
     await until(lambda: len(comfy.connections) == 2)

@@ -48,7 +48,8 @@ async def run(payload: Run, job: JobContext) -> RunResult:
     if places := payload.unsupported_nodes():
         raise misfit(places, code="unsupported_node")
     tools: Opened = job.resources
-    server = ComfyServer(tools.http, tools.settings.server(payload.server), tools.settings)
+    address = tools.settings.server(payload.server)
+    server = ComfyServer(tools.http, address, tools.settings, lambda told: job.progress(None, told))
     job.progress(0.0, "looking for an earlier run")
     return await WorkflowRun(payload, job, server, tools.settings).perform()
 

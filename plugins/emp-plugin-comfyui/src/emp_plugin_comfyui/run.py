@@ -73,8 +73,10 @@ class WorkflowRun:
             finally:
                 await feed.close()
         except asyncio.CancelledError:
-            # Who takes the job over takes the run over.
-            if not self._job.handed_over:
+            if self._job.handed_over:
+                # Who takes the job over takes the run over; somebody who cancels the job before that finds it here.
+                self._job.log.info("the run %s is left to the next attempt", self._handle.prompt_id)
+            else:
                 await self._call_off()
             raise
         self._log_end(feed)

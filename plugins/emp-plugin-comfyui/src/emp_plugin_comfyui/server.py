@@ -84,13 +84,16 @@ class ComfyServer:
     """Speaks to one server. What it says is not trusted: sizes are bounded, shapes are looked at.
 
     A request that may be repeated is tried again while `patience_seconds` last; then the attempt fails with
-    `server_unreachable`, and may be tried again.
+    `server_unreachable`, and may be tried again. `tell` hears meanwhile that the server does not answer.
     """
 
-    def __init__(self, http: httpx2.AsyncClient, url: str, settings: ComfySettings) -> None:
+    def __init__(
+        self, http: httpx2.AsyncClient, url: str, settings: ComfySettings, tell: Callable[[str], None]
+    ) -> None:
         self._http = http
         self.url = url
         self._settings = settings
+        self._tell = tell
 
     async def upload(self, data: bytes, suffix: str) -> str:
         """Store a file for nodes to read, and give its name for their inputs.
@@ -236,6 +239,7 @@ class ComfyServer:
                 if loop.time() + pause > end:
                     told = f"the ComfyUI server {place(self.url)} cannot be reached: {error}"
                     raise JobError(told, code="server_unreachable") from error
+                self._tell(f"{place(self.url)} does not answer ({error}); it is asked again")
             except TooLarge as error:
                 told = f"{place(self.url)} answers with more than {self._settings.answer_limit_bytes:,} bytes"
                 raise JobError(told, retryable=False, code="unexpected_answer") from error
