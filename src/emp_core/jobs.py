@@ -183,7 +183,6 @@ class ClaimedJob(Struct, frozen=True):
     timeout: timedelta | None
     progress_timeout: timedelta | None
     backoff: Backoff | None
-    created_at: datetime
     handle: bytes = b""
 
 

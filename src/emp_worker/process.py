@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -51,6 +52,9 @@ def main() -> None:
     settings = settings.model_copy(update={"plugins_disabled": disabled})
     try:
         check(settings, plugins)
+        # What is there now stays: a full collection need not look through the modules of all plugins.
+        gc.collect()
+        gc.freeze()
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             # Threads that handlers have left behind may hold up the loop's end, or the interpreter's, for ever.
             try:

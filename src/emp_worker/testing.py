@@ -205,7 +205,6 @@ def _claimed(job_type: JobType, payload: Payload, attempt: int, max_attempts: in
         timeout=job_type.timeout,
         progress_timeout=job_type.progress_timeout,
         backoff=job_type.backoff,
-        created_at=datetime.now(UTC),
     )
 
 

@@ -51,7 +51,7 @@ def moment(text: bytes | str | int | float | None) -> datetime | None:
     return _EPOCH + timedelta(milliseconds=float(text))
 
 
-def duration(text: bytes | None) -> timedelta | None:
+def duration(text: str | bytes | None) -> timedelta | None:
     """Read a number of milliseconds; None where there is none, or none that can be."""
     try:
         return timedelta(milliseconds=float(text)) if text else None
@@ -66,8 +66,10 @@ def write_backoff(backoff: Backoff | None) -> str:
     return f"{milliseconds(backoff.base)} {backoff.factor!r} {milliseconds(backoff.cap)} {backoff.jitter!r}"
 
 
-def read_backoff(text: bytes) -> Backoff | None:
+def read_backoff(text: str | bytes) -> Backoff | None:
     """Read what `write_backoff` wrote; None where there is none or it is damaged."""
+    if not text:
+        return None
     try:
         base, factor, cap, jitter = (float(part) for part in text.split())
         return Backoff(timedelta(milliseconds=base), factor, timedelta(milliseconds=cap), jitter)
@@ -77,23 +79,22 @@ def read_backoff(text: bytes) -> Backoff | None:
 
 def read_claimed(payload: bytes, facts: bytes) -> ClaimedJob:
     """Read one job of a claim's answer, in the order that claim.lua gives."""
-    words = facts.split(b"\x1f", 13)
+    words = facts.decode("utf-8", "surrogateescape").split("\x1f", 12)
     return ClaimedJob(
-        job_id=JobId(words[0].decode()),
-        job_type=words[1].decode(),
+        job_id=JobId(words[0]),
+        job_type=words[1],
         payload=payload,
-        token=words[2].decode(),
+        token=words[2],
         attempt=int(words[3]),
         max_attempts=int(words[4]),
         priority=int(words[5]),
         losses=int(words[6]),
-        schema_digest=words[7].decode(),
+        schema_digest=words[7],
         refusals=int(words[8]),
         timeout=duration(words[9]),
         progress_timeout=duration(words[10]),
         backoff=read_backoff(words[11]),
-        created_at=moment(words[12]) or _EPOCH,
-        handle=words[13],
+        handle=words[12].encode("utf-8", "surrogateescape"),
     )
 
 

@@ -13,9 +13,9 @@ from emp_core.store import open_store
 from emp_worker.claimer import Claimer
 from emp_worker.flusher import Flusher
 from emp_worker.session import running
-from support.attempts import Taken
 from support.bench import TYPE, Bench
 from support.stores import StartedStore, started_store
+from support.taken import Taken
 
 pytestmark = pytest.mark.anyio
 

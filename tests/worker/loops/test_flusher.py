@@ -14,8 +14,8 @@ from emp_core.store.keys import Keys
 from emp_worker.claimer import Claimer
 from emp_worker.flusher import FLUSH_BYTES, Flusher
 from emp_worker.session import running
-from support.attempts import Taken
 from support.bench import TYPE, Bench, Nothing
+from support.taken import Taken
 
 pytestmark = pytest.mark.anyio
 

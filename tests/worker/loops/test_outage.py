@@ -22,10 +22,10 @@ from emp_worker.claimer import Claimer
 from emp_worker.flusher import Flusher
 from emp_worker.heartbeat import Heartbeat
 from emp_worker.session import running
-from support.attempts import Taken
 from support.bench import TYPE, Bench, Nothing
 from support.stores import StartedStore, started_store
 from support.swallower import swallowing
+from support.taken import Taken
 from support.waiting import wait_until, wait_until_async
 
 from .test_heartbeat import Heard
