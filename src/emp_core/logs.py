@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
+from contextvars import ContextVar
 from typing import Any, Protocol
 
 import structlog
 from structlog.typing import Processor
 
+_about: ContextVar[Mapping[str, Any]] = ContextVar("emp_log_about", default={})  # noqa: B039 - never changed
 _KEPT = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}
 
 
@@ -27,6 +29,21 @@ class LogSettings(Protocol):
     @property
     def log_level(self) -> str:
         """The least level that is logged."""
+
+
+def concern(**fields: Any) -> None:
+    """Let all that is logged from here on in this task, and in what it starts, carry these fields and no others.
+
+    One variable for all of them: structlog's own `bind_contextvars` sets one for each, and this is done for every job.
+    """
+    _about.set(fields)
+
+
+def _merge_about(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Add what the task concerns; what a line says itself stands."""
+    for name, value in _about.get().items():
+        event.setdefault(name, value)
+    return event
 
 
 def escaped(text: str) -> str:
@@ -49,6 +66,7 @@ def configure(settings: LogSettings) -> None:
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        _merge_about,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,

@@ -16,6 +16,7 @@ from typing import Final
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from emp_core import logs
 from emp_core.errors import InternalError, NotAllowed
 from emp_server.metrics.traffic import Traffic
 from emp_server.problems import REQUEST_ID, problem_answer
@@ -66,6 +67,7 @@ class Door:
         if _REQUEST_ID.fullmatch(request_id) is None:
             request_id = f"{self._chance}{next(self._requests) & 0xFFFFFFFF:08x}".encode()
         scope[REQUEST_ID] = request_id.decode()
+        logs.concern(request_id=scope[REQUEST_ID])
         started = False
         traffic, begun = self._traffic, perf_counter()
 

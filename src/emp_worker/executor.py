@@ -16,6 +16,7 @@ from typing import assert_never
 import structlog
 from pluggy import HookRelay
 
+from emp_core import logs
 from emp_core.ids import JobId, WorkerId
 from emp_core.jobs import Cancelled, ClaimedJob, Completed, Failed, Outcome, Reason, Released, TroubleWord
 from emp_worker.context import JobContext
@@ -159,6 +160,7 @@ class Executor:
 
     async def _perform(self, running: _Running) -> None:
         job = running.job
+        logs.concern(job_id=job.job_id, job_type=job.job_type, worker_id=self._worker_id, attempt=job.attempt)
         try:
             outcome = await self._attempt(running)
         except asyncio.CancelledError:

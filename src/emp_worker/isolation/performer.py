@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final, assert_never
 
+from emp_core import logs
 from emp_core.ids import JobId, WorkerId
 from emp_worker.context import JobContext
 from emp_worker.error_json import error_json
@@ -85,6 +86,7 @@ class Performer:
     async def _perform(self, order: Perform, payload: bytes) -> None:
         self._outbox.send(Begun(order.number))
         job_type = self._types[order.job_type]
+        logs.concern(job_id=order.job_id, job_type=order.job_type, worker_id=order.worker_id, attempt=order.attempt)
         self._context = context = _context(order, self._outbox)
         self._attempt = asyncio.create_task(self._run(job_type, payload, context))
         self._number = order.number

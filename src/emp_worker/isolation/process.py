@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, nullcontext
@@ -101,6 +102,8 @@ class Children:
         self._lent: set[Child] = set()
         self._retiring: set[asyncio.Task[None]] = set()
         self._closed = False
+        # A child outlives the job that came first: what it says must not be logged as that job's.
+        self._context = contextvars.copy_context()
 
     @asynccontextmanager
     async def lent(self, job_type: JobType, *, alone: bool) -> AsyncIterator[Lent]:
@@ -165,8 +168,8 @@ class Children:
                 raise ChildNotReady(f"no child process can be started: {error}") from error
             self._lent.add(child)
             self._guard.watch(child.pid)
-            child.ended.add_done_callback(lambda _: self._gone(child))
-            await child.start(start)
+            child.ended.add_done_callback(lambda _: self._gone(child), context=self._context)
+            await asyncio.create_task(child.start(start), context=self._context)
         if not child.serves(job_type):
             self._retire(child, "it knows other job types than the worker")
             raise ChildNotReady(f"{job_type.name} is not what it was when the worker started; restart the worker")
@@ -191,6 +194,6 @@ class Children:
         """Let a child end in the background."""
         self._lent.discard(child)
         _log.info("child_retired", child=child.pid, why=why)
-        task = asyncio.create_task(child.stop())
+        task = asyncio.create_task(child.stop(), context=self._context)
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)
