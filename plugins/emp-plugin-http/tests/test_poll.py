@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from typing import Any
 
 import pytest
 
 from emp_plugin_http import POLL
+from emp_plugin_http.exchange import exchange
+from emp_plugin_http.poll import Poll
+from emp_plugin_http.poll import poll as perform
 from emp_worker.contract import check_job_type
 from emp_worker.findings import Verdict
-from emp_worker.testing import Cancelled, Completed, Failed, JobRun, Retry, run_job
+from emp_worker.testing import Cancelled, Completed, Failed, FakeContext, JobRun, Retry, run_job
 from support.http_service import Asked, Reply, Service
 
 
@@ -158,6 +163,37 @@ def test_calling_the_job_off_calls_the_work_off(work: Service):
     assert isinstance(run.outcome, Cancelled)
     assert work.count("DELETE", "/work/7/stop") == 1
     assert run.handle is None
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("goes_on", "calls", "handle"), [(False, 1, None), (True, 0, {"id": "7"})])
+async def test_an_attempt_that_ends_while_it_submits_still_learns_the_id(
+    work: Service, goes_on: bool, calls: int, handle: Any
+):
+    """It calls the work off or, where another attempt follows, leaves it the id."""
+    asked, answered = threading.Event(), threading.Event()
+
+    def slow(_: Asked) -> Reply:
+        asked.set()
+        answered.wait(10)
+        return Reply(202, body=b'{"id": 7}')
+
+    work.routes["/work"] = slow
+    work.routes["/work/7/stop"] = Reply(204)
+    stop = {"url": f"{work.url}/work/{{id}}/stop", "method": "DELETE"}
+    async with exchange() as resources:
+        job = FakeContext(job_type=POLL.name, resources=resources)
+        attempt = asyncio.create_task(perform(Poll.model_validate(payload(work, cancel=stop)), job))
+        await asyncio.to_thread(asked.wait, 10)
+        job.request_cancel(handed_over=goes_on)
+        attempt.cancel()
+        await asyncio.wait({attempt}, timeout=0.2)
+        answered.set()
+        with pytest.raises(asyncio.CancelledError):
+            await attempt
+
+    assert work.count("DELETE", "/work/7/stop") == calls
+    assert job.handle == handle
 
 
 def test_a_service_that_does_not_take_the_call_off_holds_nobody_up(work: Service):

@@ -21,6 +21,8 @@ from emp_worker import JobContext, JobError
 if TYPE_CHECKING:
     from emp_plugin_http.exchange import Exchange
 
+_ANSWERS_WITHIN: Final = 1.5
+"""Seconds in which the answer to a submission is waited for when the attempt must end; the worker waits for two."""
 CALL_OFF_WITHIN: Final = 4.0
 """Seconds in which the service must take that its work is called off."""
 _GONE: Final = frozenset({404, 410})
@@ -97,7 +99,20 @@ class Work:
             await self._submit()
 
     async def _submit(self) -> None:
-        received = await self._send(self._payload.submit, key=self._job.job_id)
+        sending = asyncio.create_task(self._send(self._payload.submit, key=self._job.job_id))
+        try:
+            received = await asyncio.shield(sending)
+        except asyncio.CancelledError:
+            # The service may have begun the work: with its id it can be called off, or left to the next attempt.
+            await asyncio.wait({sending}, timeout=_ANSWERS_WITHIN)
+            sending.cancel()
+            with contextlib.suppress(JobError, asyncio.CancelledError):
+                await self._take(await sending)
+            raise
+        await self._take(received)
+
+    async def _take(self, received: Received) -> None:
+        """Keep the id that the answer to a submission names."""
         if not 200 <= received.status <= 299:
             raise failure(received)
         value = find(read_json(received.data, "the service"), self._payload.id_pointer)
