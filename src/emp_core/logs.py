@@ -6,11 +6,13 @@ terminal.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import sys
 from collections.abc import Mapping, MutableMapping
 from contextvars import ContextVar
-from typing import Any, Protocol
+from typing import Any, Protocol, TextIO
 
 import structlog
 from structlog.typing import Processor
@@ -60,8 +62,30 @@ def _escape_values(_logger: Any, _method: str, event: MutableMapping[str, Any]) 
     return event
 
 
+class _Stream:
+    """Standard error on a descriptor of its own: a handler may close the usual one, whose number the next socket gets.
+
+    What cannot be written is lost: a full disk, or a reader that has gone, ends no worker.
+    """
+
+    def __init__(self) -> None:
+        self._file: TextIO = sys.stderr
+        with contextlib.suppress(AttributeError, OSError, ValueError):  # there is none, or it is no file
+            own = os.dup(sys.stderr.fileno())
+            self._file = os.fdopen(own, "w", buffering=1, encoding="utf-8", errors="backslashreplace")
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(AttributeError, OSError, ValueError):
+            self._file.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(AttributeError, OSError, ValueError):
+            self._file.flush()
+
+
 def configure(settings: LogSettings) -> None:
     """Send this process's logs, those of libraries too, to standard error in the form that the settings say."""
+    stream: Any = _Stream()
     is_console = settings.log_format == "console" or (settings.log_format == "auto" and sys.stderr.isatty())
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     shared: list[Processor] = [
@@ -80,10 +104,10 @@ def configure(settings: LogSettings) -> None:
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

@@ -44,6 +44,62 @@ def test_every_event_is_one_line_of_json() -> None:
     assert "ZeroDivisionError" in broke["exception"]
 
 
+CLOSED = """
+import os, sys
+import structlog
+from emp_core import logs
+from emp_core.settings import StoreSettings
+
+logs.configure(StoreSettings(log_format="json"))
+os.close(1)
+os.close(2)
+other = os.open(os.devnull, os.O_WRONLY)
+structlog.get_logger("emp.test").info("it_goes_on", other=other)
+"""
+
+DEAF = """
+import logging, sys
+import structlog
+from emp_core import logs
+from emp_core.settings import StoreSettings
+
+logs.configure(StoreSettings(log_format="json"))
+sys.stdin.read()
+structlog.get_logger("emp.test").info("nobody_reads")
+logging.getLogger("some.library").warning("nor this")
+"""
+
+
+def test_who_closes_standard_error_closes_no_log() -> None:
+    """A handler may; the number that becomes free is another file's or a socket's then, and no line may go there."""
+    done = subprocess.run([sys.executable, "-c", CLOSED], check=True, capture_output=True, text=True)
+
+    assert json.loads(done.stderr)["event"] == "it_goes_on"
+    assert json.loads(done.stderr)["other"] == 1
+
+
+def test_a_line_that_cannot_be_written_ends_no_process() -> None:
+    """Who read the log has gone."""
+    process = subprocess.Popen([sys.executable, "-c", DEAF], stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdin is not None
+    assert process.stderr is not None
+    process.stderr.close()
+    process.stdin.close()
+
+    assert process.wait(20) == 0
+
+
+@pytest.mark.parametrize("missing", ["2>&-", "1>&- 2>&-"])
+def test_without_standard_error_a_process_runs(missing: str) -> None:
+    """Started so, it has nowhere to log to, and that is all."""
+    script = LOGS.replace("sys.argv[1]", "'info'")
+
+    assert (
+        subprocess.run(["sh", "-c", f'exec "$0" -c "$1" {missing}', sys.executable, script], check=False).returncode
+        == 0
+    )
+
+
 def test_the_level_is_what_the_settings_say() -> None:
     """Details are there for who asks for them."""
     assert [line["event"] for line in logged("debug")][:2] == ["it_happened", "a_detail"]
