@@ -94,6 +94,7 @@ async def test_every_script_runs_on_a_cluster(engine: Engine) -> None:
     await engine.store.views.stats()
     minute = int((await engine.store.history.now()).timestamp()) // 60
     await engine.store.history.minutes([minute - 1, minute])
+    await engine.store.measures.measure()
 
     assert await violations(engine) == []
     assert scripts.seen == {script.name for script in scripts}
