@@ -18,7 +18,7 @@ INSTALL := $(PIP) install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-heavy demo dev test test-all test-slow test-again test-heavy faults chaos mutants screenshots lint types docs bench bench-monitor overload constraints constraints-heavy clean
+.PHONY: help setup setup-heavy demo dev test test-all test-slow test-again test-heavy faults failover chaos mutants screenshots lint types docs bench bench-monitor overload constraints constraints-heavy clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ test-heavy: ## run the tests of the plugins that `make setup` leaves out
 
 faults: $(READY) ## inject every fault and check what EMP promises (FAULTS="store cut": those alone; SEED=n)
 	PYTHONPATH=tests $(BIN)/python -m faults $(FAULTS) $(if $(SEED),--seed $(SEED))
+
+failover: $(READY) ## kill the primary behind a Sentinel under load, at two durability levels: what is lost of what was acknowledged
+	$(BIN)/pytest -s tests/e2e/test_failover.py
 
 chaos: $(READY) ## inject random faults for SECONDS=60, with SEED=n
 	PYTHONPATH=tests $(BIN)/python -m faults.chaos --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))

@@ -28,7 +28,7 @@ from support.processes import StartedProcess, is_alive
 from support.scratch_plugins import install
 from support.waiting import wait_until_async
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 EMP = str(Path(sys.executable).with_name("emp"))
 SUPPORT = Path(__file__).parents[1] / "support"
@@ -56,10 +56,9 @@ class Row:
 
 
 def row(handler: str, mode: str, end: tuple[JobState, Reason | None], starts: int, **more: object) -> object:
-    """Make one line of the table; one that takes its worker down, or that takes long, is slow."""
+    """Make one line of the table."""
     made = Row(handler, mode, end, starts, **more)  # type: ignore[arg-type]  # the fields of Row
-    is_slow = made.ends_worker or end is STUCK
-    return pytest.param(made, id=f"{handler}-{mode}", marks=[pytest.mark.slow] if is_slow else [])
+    return pytest.param(made, id=f"{handler}-{mode}")
 
 
 TABLE = [
@@ -225,7 +224,6 @@ async def test_a_hostile_handler_costs_its_own_job_only(case: Row, place: Bench,
         assert worker.started_at - gone.renewed_at < timedelta(seconds=allowed(2.0, starts=8))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("mode", "handler"), [("async", "never_ends"), ("thread", "never_ends"), ("thread", "spins")])
 async def test_a_handler_that_ignores_its_end_keeps_its_slot_and_is_never_shown_as_finished(
     own_place: Bench, tmp_path: Path, mode: str, handler: str
@@ -275,7 +273,6 @@ async def test_processes_that_a_handler_leaves_in_the_worker_end_with_it(
     assert not is_alive(grandchild)
 
 
-@pytest.mark.slow
 async def test_seven_neighbours_of_a_job_that_exits_complete(
     bench: Bench,
     install_plugin: Callable[..., str],

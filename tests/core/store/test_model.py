@@ -73,6 +73,8 @@ BREAKS = {
 }
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)  # what is found is made smaller before it is shown
 @pytest.mark.parametrize("what", list(BREAKS))
 def test_a_broken_script_differs_from_the_model(own: EmbeddedStore, what: str) -> None:
     """The comparison can fail: each break is found."""

@@ -16,7 +16,7 @@ from support.waiting import wait_until, wait_until_async
 
 from .conftest import Bench
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 LONG = b'{"steps": 600, "step_seconds": 0.1}'
 SHORT = b'{"steps": 1, "step_seconds": 0}'
@@ -174,7 +174,6 @@ async def test_health_is_answered(bench: Bench, start_worker) -> None:
     assert status("/nothing") == 404
 
 
-@pytest.mark.slow
 async def test_a_dead_machines_jobs_run_again_within_a_lease_and_a_second(bench: Bench, start_worker) -> None:
     """Supervisor and worker killed at once: any other worker takes over when the lease is over."""
     first = start_worker()
@@ -195,7 +194,6 @@ async def two_workers(bench: Bench) -> bool:
     return len(await bench.store.workers.list()) == 2
 
 
-@pytest.mark.slow
 async def test_a_late_finish_of_a_stopped_and_continued_worker_is_refused(bench: Bench, start_worker) -> None:
     """Frozen past its lease, thawed: the newer result stands, the late write is counted as refused."""
     frozen = start_worker()

@@ -21,7 +21,7 @@ from support.waiting import wait_until, wait_until_async
 
 from .conftest import EMP, Start
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 LONG = b'{"steps": 600, "step_seconds": 0.1}'
 BRIEF = b'{"steps": 4, "step_seconds": 0.5}'
@@ -77,7 +77,6 @@ async def test_a_draining_worker_says_so(bench: Bench, start_worker: Start) -> N
     assert await wait_until_async(is_draining, timeout=2)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("signals", [1, 2])
 async def test_a_worker_with_a_blocked_loop_still_ends(bench: Bench, start_naughty: Start, signals: int) -> None:
     """Its loop cannot hear the signal: it is killed after the grace, or soon when told twice; its job is recovered."""

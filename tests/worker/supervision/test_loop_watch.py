@@ -22,7 +22,7 @@ from support.waiting import wait_until, wait_until_async
 
 from .conftest import EMP, Start
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 
 def block_loop(seconds: float) -> None:
@@ -99,7 +99,6 @@ async def test_the_jobs_own_log_says_that_it_blocked_the_loop(bench: Bench, *, g
     assert "block_loop" in line["message"]
 
 
-@pytest.mark.slow
 async def test_a_loop_that_is_blocked_for_two_leases_costs_no_lease(
     bench: Bench, start_naughty: Start, tmp_path: Path
 ) -> None:
@@ -133,7 +132,6 @@ async def test_a_job_that_blocks_the_loop_beyond_its_time_limit_ends_its_worker(
     assert innocent.job.state is JobState.COMPLETED
 
 
-@pytest.mark.slow
 async def test_a_job_that_blocks_the_loop_can_be_cancelled(bench: Bench, start_naughty: Start) -> None:
     """The wish comes with the next renewal, whose thread is not blocked; the worker is ended, the job is cancelled."""
     start_naughty()

@@ -14,7 +14,7 @@ from support.waiting import wait_until_async
 
 from .conftest import Start
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 
 async def test_after_max_jobs_a_fresh_process_goes_on(bench: Bench, start_worker: Start) -> None:

@@ -16,7 +16,7 @@ from emp_worker import JobType, executor
 from support.bench import TYPE, Bench, Nothing
 from support.waiting import wait_until_async
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,7 @@ from support.waiting import wait_until_async
 
 from .conftest import Start
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 LEASE = 15.0
 
@@ -30,7 +30,6 @@ def test_the_limits_leave_a_fifth_of_a_lease() -> None:
     assert LEASE / 3 + SILENCE_LIMIT + SILENT_PATIENCE + BEAT_EVERY <= LEASE * 0.8
 
 
-@pytest.mark.slow
 async def test_a_handler_that_keeps_the_interpreter_lock_ends_its_worker_and_is_named(
     bench: Bench, start_naughty: Start
 ) -> None:
@@ -54,7 +53,6 @@ async def test_a_handler_that_keeps_the_interpreter_lock_ends_its_worker_and_is_
     assert '"event": "worker_died"' in supervisor.output()
 
 
-@pytest.mark.slow
 async def test_a_culprit_is_found_and_ended_without_its_neighbours(bench: Bench, start_naughty: Start) -> None:
     """It takes the worker down once; its next attempt has a process of its own, which its time limit ends."""
     start_naughty()
@@ -73,7 +71,6 @@ async def test_a_culprit_is_found_and_ended_without_its_neighbours(bench: Bench,
     assert (innocent.job.state, innocent.job.attempt, innocent.job.losses) == (JobState.COMPLETED, 2, 1)
 
 
-@pytest.mark.slow
 async def test_a_worker_that_was_stopped_and_continued_lives_on(bench: Bench, start_naughty: Start) -> None:
     """Stopped for longer than the watchdog's limit and shorter than a lease, it keeps its id, and its job runs once."""
     supervisor = start_naughty()
