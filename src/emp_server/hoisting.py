@@ -19,7 +19,8 @@ def hoisted(name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
     """Give the components that a schema becomes: itself under `name`, its definitions under `name.<definition>`.
 
     Two definitions never share a component, however their names are spelled. A reference to anything outside the schema
-    becomes the schema that allows all: whoever reads the document must not be sent to fetch something.
+    becomes the schema that allows all: whoever reads the document must not be sent to fetch something. Titles of
+    components are left out: generators name classes by them, and those of two types may be the same.
     """
     places: dict[str, str] = {}
     for definition in schema.get("$defs", {}):
@@ -31,7 +32,14 @@ def hoisted(name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
         places[definition] = place
     move = _Move(name, places)
     definitions = {places[key]: move.schema(value) for key, value in schema.get("$defs", {}).items()}
-    return {name: move.schema(schema), **definitions}
+    components = {name: move.schema(schema), **definitions}
+    return {key: _without_title(component) for key, component in components.items()}
+
+
+def _without_title(component: Any) -> Any:
+    if not isinstance(component, Mapping):
+        return component
+    return {key: value for key, value in component.items() if key != "title"}
 
 
 class _Move:

@@ -103,7 +103,7 @@ class _Writing:
         paths[_TYPED_PATH] = {"post": generic}
         for job_type, known in types.items():
             paths[f"/v1/job-types/{job_type}/jobs"] = {"post": self._typed(job_type, known)}
-            self._schemas.update(_schemas_of(job_type, known))
+            self._schemas.update(_schemas_of(job_type, known, self._schemas["JobAnswer"]))
         document["components"] = {
             "schemas": self._schemas,
             "responses": self._problems.responses,
@@ -181,17 +181,15 @@ class _Writing:
         return wanted if self._asks_for_keys else [{}, *wanted]
 
 
-def _schemas_of(job_type: str, known: KnownType) -> dict[str, Any]:
+def _schemas_of(job_type: str, known: KnownType, job_answer: Mapping[str, Any]) -> dict[str, Any]:
     """Give a type's components. Names of types are lower case, so that `.Payload` and the like cannot be met twice."""
     newest = known.newest
     payload = {} if newest.payload_schema is None else hoisted(f"{job_type}.Payload", newest.payload_schema)
     if newest.result_schema is None:
         return payload
+    # Written out and not as `allOf`: generators of clients would take the result of the job of any type.
     result = {"anyOf": [_reference(f"{job_type}.Result"), _NULL]}
-    job = {
-        "description": f"A job of type {job_type}.",
-        "allOf": [_reference("JobAnswer"), {"type": "object", "properties": {"result": result}}],
-    }
+    job = {**job_answer, "title": f"{job_type}.Job", "properties": {**job_answer["properties"], "result": result}}
     return {**payload, **hoisted(f"{job_type}.Result", newest.result_schema), f"{job_type}.Job": job}
 
 
