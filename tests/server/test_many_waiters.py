@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import re
-import resource
-import sys
 from collections import Counter
-from pathlib import Path
 
-import httpx2
 import pytest
-from redis.asyncio import Redis
 
 from emp_core.ids import new_job_id
 from emp_core.jobs import Completed, Submission
 from emp_core.store import Store
-from support.waiting import wait_until, wait_until_async
+from support.crowds import open_files, serving
+from support.waiting import wait_until_async
 
 from .conftest import register
 
@@ -24,7 +20,6 @@ pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(600)]
 
 WAITERS = 10_000
 AT_ONCE = 200
-FILES = WAITERS + 500
 KIB_EACH = 60
 """Memory of the server for each waiter: a connection, a request, a place among the listeners. 35 were measured."""
 READS_A_SECOND = 1_000
@@ -34,12 +29,8 @@ READS_A_SECOND = 1_000
 @pytest.fixture
 def many_files():
     """Let this process have a socket for each."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < FILES:
-        pytest.skip(f"a process may have {hard} open files here, and {FILES} are needed")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, FILES), hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    with open_files(WAITERS + 500):
+        yield
 
 
 class Waiter(asyncio.Protocol):
@@ -62,48 +53,10 @@ class Waiter(asyncio.Protocol):
         self.answered[state[1] if state else f"{self.read[:40]!r} {error}"] += 1
 
 
-class Served:
-    """A server process, as far as it can be seen from outside."""
-
-    def __init__(self, url: str, pid: int, redis: Redis) -> None:
-        self.url = url
-        self.port = int(url.rpartition(":")[2])
-        self.pid = pid
-        self.redis = redis
-
-    def memory_kib(self) -> int:
-        """Give the memory that no other process shares."""
-        return int(re.search(r"RssAnon:\s+(\d+)", Path(f"/proc/{self.pid}/status").read_text())[1])
-
-    async def in_flight(self) -> float:
-        """Give how many requests it says to have under way."""
-        async with httpx2.AsyncClient(trust_env=False, timeout=60) as client:
-            metrics = (await client.get(f"{self.url}/metrics")).text
-        return float(re.search(r"^emp_http_requests_in_flight (\S+)", metrics, re.MULTILINE)[1])
-
-    async def are_waiting(self) -> bool:
-        """Tell whether all are."""
-        return await self.in_flight() >= WAITERS
-
-    async def commands(self) -> int:
-        """Give how many commands the store has had."""
-        return (await self.redis.info("stats"))["total_commands_processed"]
-
-    async def connections(self) -> int:
-        """Give how many connections the store has, ours among them."""
-        return len(await self.redis.client_list())
-
-
 @pytest.fixture
 async def served(start_process, redis_url, namespace, store):
-    emp = [sys.executable, "-m", "emp_core.cli", "server", "--port", "0"]
-    process = start_process(
-        [*emp, "--redis-url", redis_url, "--namespace", namespace], env={"EMP_LONGEST_WAIT": "PT10M"}
-    )
-    url = process.wait_for(r"http://[0-9.]+:\d+")[0]
-    wait_until(lambda: httpx2.get(f"{url}/readyz", trust_env=False).status_code == 200)
-    async with Redis.from_url(redis_url) as redis:
-        yield Served(url, process.popen.pid, redis)
+    async with serving(start_process, redis_url, namespace, EMP_LONGEST_WAIT="PT10M") as served:
+        yield served
 
 
 async def complete_all(store: Store) -> None:
@@ -132,7 +85,7 @@ async def test_ten_thousand_wait_and_all_are_answered_over_a_handful_of_connecti
         await asyncio.gather(
             *(loop.create_connection(lambda waiter=waiter: waiter, "127.0.0.1", served.port) for waiter in waiters)
         )
-    await wait_until_async(served.are_waiting, timeout=200)
+    await wait_until_async(lambda: served.has_in_flight(WAITERS), timeout=200)
     more_connections = await served.connections() - connections
     kib_each = (served.memory_kib() - memory) / WAITERS
     commands, since = await served.commands(), loop.time()
