@@ -50,6 +50,11 @@ async def subscriptions(redis: Redis, namespace: str) -> dict[bytes, int]:
     return dict(await redis.pubsub_numsub(*channels))
 
 
+async def subscribers_of(redis: Redis) -> set[str]:
+    """Give the connections that listen to some channel."""
+    return {each["id"] for each in await redis.client_list() if int(each["sub"])}
+
+
 async def test_hundreds_of_listeners_of_every_kind_share_one_subscription(
     settings, server: RunningServer, store, worker, client
 ):
@@ -57,6 +62,7 @@ async def test_hundreds_of_listeners_of_every_kind_share_one_subscription(
     job_id = await submit(client)
     async with Redis.from_url(settings.redis_url) as redis:
         subscribed, connections = await subscriptions(redis, settings.namespace), len(await redis.client_list())
+        subscribers = await subscribers_of(redis)
         listeners = Listeners(server.port)
         paths = {
             "/v1/events": b"completed",
@@ -72,8 +78,8 @@ async def test_hundreds_of_listeners_of_every_kind_share_one_subscription(
 
         assert await subscriptions(redis, settings.namespace) == subscribed
         assert set(subscribed.values()) == {1}
-        subscribers = [each for each in await redis.client_list() if int(each["sub"])]
-        assert len(subscribers) == 1
+        # A server of a test before may still be leaving.
+        assert await subscribers_of(redis) <= subscribers
         assert len(await redis.client_list()) - connections <= 2
 
         await worker.complete(await worker.start("any.thing"))
