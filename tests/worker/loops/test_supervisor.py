@@ -202,7 +202,7 @@ async def test_a_late_finish_of_a_stopped_and_continued_worker_is_refused(bench:
     pid = await worker_pid(bench)
     os.kill(pid, signal.SIGSTOP)
     start_worker()
-    done = await bench.final(job_id, timeout=30)
+    done = await bench.final(job_id, timeout=60)
 
     os.kill(pid, signal.SIGCONT)
     frozen.wait_for("lease_lost", timeout=20)
