@@ -208,6 +208,7 @@ def _framework(parts: Parts, submit: SubmitJob) -> FastAPI:
         },
     )
     app.state.parts = parts
+    shadowed = _shadowed()
     for at, (method, path, endpoint, access) in enumerate(ROUTES):
         guards = guarded(access)
         app.add_api_route(path, endpoint, methods=[method], response_model=None, dependencies=guards)
@@ -216,7 +217,7 @@ def _framework(parts: Parts, submit: SubmitJob) -> FastAPI:
             app.add_api_route(
                 path, endpoint, methods=["HEAD"], response_model=None, include_in_schema=False, dependencies=guards
             )
-        if path in _shadowed() and path not in {later for _, later, *_ in ROUTES[at + 1 :]}:
+        if path in shadowed and path not in {later for _, later, *_ in ROUTES[at + 1 :]}:
             app.router.routes.append(Route(path, _WrongMethod()))
     # Known to the router as well, so that a wrong method there is answered with the right ones.
     app.router.routes.append(Route(SUBMIT_PATH, submit, methods=["POST"]))

@@ -19,6 +19,7 @@ from emp_server import media
 from emp_server.crowd import FULL, PLACE, Crowd
 from emp_server.problems import problem_document
 from emp_server.refusals import Refusals
+from emp_server.routes.submission import SUBMIT_PATH, SUBMIT_TYPED_PATH
 from emp_server.settings import ServerSettings
 
 BODY_BYTES_PER_SECOND: Final = 4096
@@ -26,8 +27,8 @@ BODY_BYTES_PER_SECOND: Final = 4096
 LINGER: Final = 2.0
 """Seconds in which a client may still send of a body that was answered before its end."""
 
-SUBMIT_PATHS: Final = frozenset({b"/v1/jobs", b"/v1/jobs/batch"})
-TYPES_PATH: Final = b"/v1/job-types/"
+SUBMIT_PATHS: Final = frozenset({SUBMIT_PATH.encode(), b"/v1/jobs/batch"})
+_BEFORE_TYPE, _AFTER_TYPE = SUBMIT_TYPED_PATH.encode().split(b"{job_type}")
 
 _UPGRADE: Final = re.compile(rb"(?i)(?<=\r\n)upgrade(?=[ \t]*:)")
 # Of the same length, so that nothing else in the head moves.
@@ -185,7 +186,7 @@ class PatientProtocol(HttpToolsProtocol):
         if self.parser.get_method() != b"POST":
             return False
         path = self.url.partition(b"?")[0]
-        return path in SUBMIT_PATHS or (path.startswith(TYPES_PATH) and path.endswith(b"/jobs"))
+        return path in SUBMIT_PATHS or (path.startswith(_BEFORE_TYPE) and path.endswith(_AFTER_TYPE))
 
     def _is_free(self) -> bool:
         """Tell whether an answer can be written now: none is under way, and what was written before has been read."""

@@ -13,7 +13,7 @@ from emp_core.jobs import JobState
 from emp_core.store.batching import Pipeline
 from emp_core.store.keys import Keys
 from emp_core.store.load import read_memory
-from emp_core.store.records import moment, read_object
+from emp_core.store.records import moment, pairs, read_object
 from emp_core.store.scripts import Scripts
 from emp_core.store.views import Views, read_counts
 from emp_core.store.workers import WORKERS_SHOWN, status_of
@@ -100,8 +100,8 @@ class Measures:
         reply, memory = await asyncio.gather(self._pipeline.send(command), read_memory(self._pipeline))
         took = timedelta(seconds=clock() - begun)
         now, epoch, sums, totals, paused, kept, workers, *rows = reply
-        counts = read_counts(_pairs(sums))
-        durations, failures = _read_totals(_pairs(totals))
+        counts = read_counts(pairs(sums))
+        durations, failures = _read_totals(pairs(totals))
         return Measured(
             at=_time(now),
             born=read_birth(epoch),
@@ -177,7 +177,3 @@ def _read_worker(row: Sequence[Any], now: datetime) -> WorkerReading:
 def _time(text: bytes) -> datetime:
     """Read a time that is always there."""
     return moment(text) or datetime.fromtimestamp(0, tz=UTC)
-
-
-def _pairs(flat: Sequence[bytes]) -> dict[bytes, bytes]:
-    return dict(zip(flat[::2], flat[1::2], strict=True))

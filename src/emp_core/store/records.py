@@ -98,6 +98,11 @@ def read_claimed(payload: bytes, facts: bytes) -> ClaimedJob:
     )
 
 
+def pairs(flat: Sequence[bytes]) -> dict[bytes, bytes]:
+    """Read a hash as a script gives it: names and values after one another."""
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
 def read_job(job_id: str, fields: Mapping[bytes, bytes]) -> Job | None:
     """Read a job's hash; None if there is no job in it."""
     if not fields:

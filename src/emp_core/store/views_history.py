@@ -10,6 +10,7 @@ from typing import Final
 
 from emp_core.store.batching import Pipeline
 from emp_core.store.keys import Keys
+from emp_core.store.records import pairs
 from emp_core.store.scripts import Scripts
 
 MINUTES_KEPT: Final = 24 * 60
@@ -58,7 +59,7 @@ class History:
                 for at in range(0, len(wanted), MINUTES_A_CALL)
             )
         )
-        hashes = (dict(zip(flat[::2], flat[1::2], strict=True)) for reply in replies for flat in reply)
+        hashes = (pairs(flat) for reply in replies for flat in reply)
         return [_minute(number, fields) for number, fields in zip(wanted, hashes, strict=True)]
 
 
