@@ -8,12 +8,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from emp_worker.examples import perform_examples
 from emp_worker.findings import Finding, Verdict
 from emp_worker.jobtypes import JobType
 
 
-def check_job_type(job_type: JobType) -> list[Finding]:
-    """Check what a job type declares against the contract; see `emp_worker.examples` for what its handler does."""
+def check_job_type(job_type: JobType, *, run: bool = False) -> list[Finding]:
+    """Check a job type against the contract; with `run`, perform its handler on the examples, in this process."""
     checks = {"schema": _schema_faults, "descriptions": _description_faults, "examples": _example_faults}
     findings: list[Finding] = []
     for name, check in checks.items():
@@ -22,6 +23,8 @@ def check_job_type(job_type: JobType) -> list[Finding]:
     if _validator({}) is None:
         why = "JSON Schema was not checked as the server does; pip install 'emp-jobs[server]' for that"
         findings.append(Finding(job_type.name, "schema", Verdict.SKIPPED, why))
+    if run:
+        findings += perform_examples(job_type, example_payloads(job_type))
     return findings
 
 

@@ -10,9 +10,8 @@ import pytest
 from pydantic import BaseModel, Field, WithJsonSchema
 
 from emp_worker import JobError, JobType
-from emp_worker.contract import check_job_type, example_payloads
-from emp_worker.examples import perform_examples
-from emp_worker.findings import Finding, Verdict
+from emp_worker.contract import check_job_type
+from emp_worker.findings import Verdict
 
 
 class Text(BaseModel):
@@ -27,14 +26,8 @@ async def count(payload: Text) -> int:
     return len(payload.text)
 
 
-def checked(job_type: JobType, *, run: bool = False) -> list[Finding]:
-    """Check a job type; with `run`, perform its examples too, in this process."""
-    performed = perform_examples(job_type, example_payloads(job_type)) if run else ()
-    return [*check_job_type(job_type), *performed]
-
-
 def faults(job_type: JobType, *, run: bool = False) -> list[tuple[str, str]]:
-    return [(each.check, each.message) for each in checked(job_type, run=run) if each.verdict is Verdict.FAILED]
+    return [(each.check, each.message) for each in check_job_type(job_type, run=run) if each.verdict is Verdict.FAILED]
 
 
 def made(payload: Any = Text, **options: Any) -> JobType:
@@ -42,7 +35,7 @@ def made(payload: Any = Text, **options: Any) -> JobType:
 
 
 def test_a_sound_job_type_passes_every_check():
-    findings = checked(made(), run=True)
+    findings = check_job_type(made(), run=True)
 
     assert [(each.check, each.verdict) for each in findings] == [
         ("schema", Verdict.OK),
@@ -159,6 +152,6 @@ def test_an_example_that_takes_too_long_is_called_off(monkeypatch: pytest.Monkey
     ],
 )
 def test_to_call_off_what_never_ran_is_skipped_and_no_success(examples: list[Any], why: str):
-    (cancel,) = [each for each in checked(made(examples=examples), run=True) if each.check == "cancel"]
+    (cancel,) = [each for each in check_job_type(made(examples=examples), run=True) if each.check == "cancel"]
 
     assert (cancel.verdict, cancel.message) == (Verdict.SKIPPED, why)
