@@ -51,6 +51,7 @@ from emp_server.refusals import Refusals
 from emp_server.routes import batch, description, events, health, job_types, jobs, metrics, stats, whoami, workers
 from emp_server.routes.submission import SUBMIT_PATH, SUBMIT_TYPED_PATH, SubmitJob, SubmitTypedJob
 from emp_server.settings import ServerSettings
+from emp_server.short_way import ShortWay
 from emp_server.store_watch import StoreWatch
 from emp_server.types_of_jobs import TypesOfJobs
 from emp_server.updates import Updates
@@ -95,6 +96,7 @@ class Application:
 
     entrance: ASGIApp
     parts: Parts
+    short_way: ShortWay
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or the application's life."""
@@ -144,7 +146,8 @@ def build_app(settings: ServerSettings, store: Store) -> Application:
             await framework(scope, receive, send)
 
     gate = Gate(entrance, parts.keyring, parts.crowd, refusals)
-    return Application(Door(gate, settings, refusals, traffic), parts)
+    door = Door(gate, settings, refusals, traffic)
+    return Application(door, parts, ShortWay(parts, door))
 
 
 @asynccontextmanager

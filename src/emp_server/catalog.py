@@ -66,6 +66,12 @@ class Catalog:
         snapshot = self._snapshot if now - self._snapshot.read_at < self._fresh_for else await self._read_again()
         return snapshot.types
 
+    def at_hand(self, name: str) -> KnownType | None:
+        """Give one job type, where it was read just now; None where it was not, or is not known."""
+        snapshot = self._snapshot
+        is_fresh = asyncio.get_running_loop().time() - snapshot.read_at < self._fresh_for
+        return snapshot.types.get(name) if is_fresh else None
+
     async def known(self, name: str) -> KnownType:
         """Give one job type.
 

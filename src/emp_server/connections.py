@@ -2,58 +2,40 @@
 
 uvicorn's HTTP protocol with limits of its own. A head over its limit is answered 431, a request that does not come in
 time 408, and what is not HTTP 400, each with a problem; whoever does not read what it was sent is cut off. A submission
-for which there is no room is shed here: answered 503 with a constant, at a sixth of what an answer costs.
+for which there is no room is shed here: answered 503 with a constant, at a sixth of what an answer costs. One that is
+here as a whole is offered to the short way (`short_way.py`), which spares it most of what uvicorn does for a request.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, ClassVar, Final, cast
 
-import msgspec
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from emp_core.errors import EmpError, HeadTooLarge, InvalidRequest, Overloaded, TooSlow
-from emp_server import media
-from emp_server.crowd import FULL, PLACE, Crowd
-from emp_server.problems import problem_document
+from emp_core.errors import EmpError, HeadTooLarge, InvalidRequest, TooSlow
+from emp_server.crowd import PLACE, Crowd
+from emp_server.parts import Parts
+from emp_server.raw_answers import NO_ROOM, SHED, SHED_AND_CLOSED, Underway, raw_answer, raw_problem
 from emp_server.refusals import Refusals
 from emp_server.routes.submission import SUBMIT_PATH, SUBMIT_TYPED_PATH
 from emp_server.settings import ServerSettings
+from emp_server.short_way import ShortWay, header_lines
 
 BODY_BYTES_PER_SECOND: Final = 4096
 """What a body must bring on average, beyond the patience that every request has."""
 LINGER: Final = 2.0
 """Seconds in which a client may still send of a body that was answered before its end."""
 
-SUBMIT_PATHS: Final = frozenset({SUBMIT_PATH.encode(), b"/v1/jobs/batch"})
+_SHORT_WAY_PATH: Final = SUBMIT_PATH.encode()
+SUBMIT_PATHS: Final = frozenset({_SHORT_WAY_PATH, b"/v1/jobs/batch"})
 _BEFORE_TYPE, _AFTER_TYPE = SUBMIT_TYPED_PATH.encode().split(b"{job_type}")
 
 _UPGRADE: Final = re.compile(rb"(?i)(?<=\r\n)upgrade(?=[ \t]*:)")
 # Of the same length, so that nothing else in the head moves.
 _NOT_UPGRADED: Final = b"upgr-de"
-
-
-def _answer(error: EmpError, *, connection: str) -> bytes:
-    """Write a whole answer with a problem."""
-    body = msgspec.json.encode(problem_document(error, {}))
-    head = {
-        "content-type": media.PROBLEM,
-        "content-length": str(len(body)),
-        "cache-control": "no-store",
-        "x-content-type-options": "nosniff",
-        "connection": connection,
-    }
-    if isinstance(error, Overloaded):
-        head["retry-after"] = str(error.retry_after)
-    lines = "".join(f"{name}: {value}\r\n" for name, value in head.items())
-    return STATUS_LINE[error.status] + lines.encode() + b"\r\n" + body
-
-
-_NO_ROOM: Final = Overloaded(FULL)
-_SHED: Final = _answer(_NO_ROOM, connection="keep-alive")
-_SHED_AND_CLOSED: Final = _answer(_NO_ROOM, connection="close")
 
 
 class PatientProtocol(HttpToolsProtocol):
@@ -64,6 +46,7 @@ class PatientProtocol(HttpToolsProtocol):
     answer_patience: ClassVar[float]
     refusals: ClassVar[Refusals]
     crowd: ClassVar[Crowd]
+    short_way: ClassVar[ShortWay]
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -77,6 +60,8 @@ class PatientProtocol(HttpToolsProtocol):
         self._unread_since: float | None = None
         self._refusal: EmpError | None = None
         self._is_shed = False
+        self._is_offered = False
+        self._offered_body = b""
 
     def data_received(self, data: bytes) -> None:
         """Read what has come."""
@@ -86,6 +71,11 @@ class PatientProtocol(HttpToolsProtocol):
         if self._in_head:
             data = _without_upgrade(data)
         super().data_received(data)
+        if self._is_offered:
+            # More of its body is to come.
+            self._is_offered = False
+            if not self.transport.is_closing():
+                self._go_the_long_way()
         # A header that has no end yet is kept by the parser, however long it is, and it tells nobody.
         if self._in_head and request == self._requests and not self.transport.is_closing():
             self._unfinished += len(data)
@@ -117,6 +107,8 @@ class PatientProtocol(HttpToolsProtocol):
         self._unfinished = 0
         if self.crowd.is_full and self._is_submission() and self._is_free():
             self._shed()
+        elif self.url == _SHORT_WAY_PATH and not self.expect_100_continue and self._is_submission() and self._is_free():
+            self._is_offered = True
         else:
             self._unset_keepalive_if_required()
             super().on_headers_complete()
@@ -124,7 +116,9 @@ class PatientProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Read a part of the body."""
         self._body_size += len(body)
-        if not self._is_shed:
+        if self._is_offered:
+            self._offered_body += body
+        elif not self._is_shed:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -140,12 +134,48 @@ class PatientProtocol(HttpToolsProtocol):
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
             return
+        if self._is_offered:
+            self._is_offered = False
+            self._unset_keepalive_if_required()
+            if self._goes_the_short_way():
+                return
+            self._go_the_long_way()
         # One that waits for another on the same connection has not begun, and may never.
         if not self.pipeline and not self.cycle.response_complete and self._is_submission():
             place = self.crowd.enter()
             if place is not None:
                 cast("dict[str, Any]", self.cycle.scope)[PLACE] = place
         super().on_message_complete()
+
+    def _goes_the_short_way(self) -> bool:
+        """Offer a request to the short way; tell whether it has been taken."""
+        before = self.cycle
+        keep_alive = self.parser.should_keep_alive() and self.parser.get_http_version() == "1.1"
+        self.cycle = under_way = Underway(keep_alive=keep_alive)
+        if self.short_way.take(dict(self.headers), self._offered_body, partial(self._answer, under_way)):
+            self._offered_body = b""
+            return True
+        self.cycle = before
+        return False
+
+    def _go_the_long_way(self) -> None:
+        """Begin what was held back for the short way as any other request."""
+        body, self._offered_body = self._offered_body, b""
+        self._unset_keepalive_if_required()
+        super().on_headers_complete()
+        if body:
+            super().on_body(body)
+
+    def _answer(self, under_way: Underway, status: int, lines: bytes, body: bytes) -> None:
+        """Write the answer to what went the short way, as uvicorn writes all others."""
+        under_way.response_started = under_way.response_complete = True
+        if under_way.disconnected or self.transport.is_closing():
+            return
+        default = header_lines(self.server_state.default_headers)
+        self.transport.write(raw_answer(status, default + lines, body, keep_alive=under_way.keep_alive))
+        if not under_way.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
 
     def on_response_complete(self) -> None:
         """End answering a request, whether all of it was read or not."""
@@ -194,13 +224,13 @@ class PatientProtocol(HttpToolsProtocol):
 
     def _shed(self) -> None:
         """Answer that there is no room. What is still to come of the request is read and dropped, for a while."""
-        self.refusals.count(_NO_ROOM)
+        self.refusals.count(NO_ROOM)
         goes_on = (
             self.parser.should_keep_alive() and self.parser.get_http_version() == "1.1" and not self.expect_100_continue
         )
         self._is_shed = True
         self._lingers_until = self.loop.time() + LINGER
-        self.transport.write(_SHED if goes_on else _SHED_AND_CLOSED)
+        self.transport.write(SHED if goes_on else SHED_AND_CLOSED)
         if not goes_on:
             self.transport.close()
 
@@ -218,11 +248,11 @@ class PatientProtocol(HttpToolsProtocol):
         self.refusals.count(error)
         cycle = self.cycle
         if cycle is None or cycle.response_complete or not cycle.response_started:
-            self.transport.write(_answer(error, connection="close"))
+            self.transport.write(raw_problem(error, connection="close"))
         self.transport.close()
 
 
-def protocol_for(settings: ServerSettings, refusals: Refusals, crowd: Crowd) -> type[PatientProtocol]:
+def protocol_for(settings: ServerSettings, parts: Parts, short_way: ShortWay) -> type[PatientProtocol]:
     """Give the protocol with a server's limits."""
 
     class Connection(PatientProtocol):
@@ -230,8 +260,9 @@ def protocol_for(settings: ServerSettings, refusals: Refusals, crowd: Crowd) -> 
         request_patience = settings.request_patience.total_seconds()
         answer_patience = settings.answer_patience.total_seconds()
 
-    Connection.refusals = refusals
-    Connection.crowd = crowd
+    Connection.refusals = parts.refusals
+    Connection.crowd = parts.crowd
+    Connection.short_way = short_way
     return Connection
 
 

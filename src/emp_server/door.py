@@ -10,6 +10,7 @@ import ipaddress
 import itertools
 import re
 import secrets
+from collections.abc import Mapping
 from time import perf_counter
 from typing import Final
 
@@ -26,7 +27,7 @@ from emp_server.settings import LOOPBACK, ServerSettings
 EVERY_ADDRESS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not bound to
 CONTENT_SECURITY: Final = b"default-src 'none'; frame-ancestors 'none'"
 
-_ARMOUR: Final = (
+ARMOUR: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"x-frame-options", b"DENY"),
@@ -34,7 +35,8 @@ _ARMOUR: Final = (
     (b"content-security-policy", CONTENT_SECURITY),
     (b"cache-control", b"no-store"),
 )
-_ARMOUR_NAMES: Final = frozenset(name for name, _ in _ARMOUR)
+"""What every answer carries beside the id of its request."""
+_ARMOUR_NAMES: Final = frozenset(name for name, _ in ARMOUR)
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]@/\s]+?)\.?(:\d{1,5})?")
 
@@ -54,7 +56,7 @@ class Door:
             self._names |= {settings.host.lower()}
         self._known: set[bytes] = set()
         # Nobody has to guess a request's id, it only has to be another one: chance once, then counted.
-        self._chance = secrets.token_hex(4)
+        self._chance = secrets.token_hex(4).encode()
         self._requests = itertools.count()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,9 +65,7 @@ class Door:
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        request_id = headers.get(b"x-request-id", b"")
-        if _REQUEST_ID.fullmatch(request_id) is None:
-            request_id = f"{self._chance}{next(self._requests) & 0xFFFFFFFF:08x}".encode()
+        request_id = self.name(headers)
         scope[REQUEST_ID] = request_id.decode()
         logs.concern(request_id=scope[REQUEST_ID])
         started = False
@@ -79,7 +79,7 @@ class Door:
                 message["headers"] = _armoured(message["headers"], request_id)
             await send(message)
 
-        refusal = self._refusal(headers)
+        refusal = self.refusal(headers)
         if refusal is not None:
             self._refusals.count(refusal)
             await problem_answer(refusal, scope)(scope, receive, send_armoured)
@@ -95,7 +95,15 @@ class Door:
         finally:
             traffic.under_way -= 1
 
-    def _refusal(self, headers: dict[bytes, bytes]) -> NotAllowed | None:
+    def name(self, headers: Mapping[bytes, bytes]) -> bytes:
+        """Give the id of a request: the one that it brought, if it can do no harm, or a new one."""
+        request_id = headers.get(b"x-request-id")
+        if request_id is None or _REQUEST_ID.fullmatch(request_id) is None:
+            return b"%b%08x" % (self._chance, next(self._requests) & 0xFFFFFFFF)
+        return request_id
+
+    def refusal(self, headers: Mapping[bytes, bytes]) -> NotAllowed | None:
+        """Give why a request with these headers is not let in; None where it is."""
         host = headers.get(b"host", b"")
         if host not in self._known:
             if not self._is_ours(host.decode("latin-1").lower()):
@@ -129,5 +137,5 @@ def _is_address(name: str) -> bool:
 def _armoured(headers: list[tuple[bytes, bytes]], request_id: bytes) -> list[tuple[bytes, bytes]]:
     """Add what every answer carries; a page brings its own policies, a cacheable answer its own cache rule."""
     own = [name for name, _ in headers if name in _ARMOUR_NAMES]
-    armour = [each for each in _ARMOUR if each[0] not in own] if own else _ARMOUR
+    armour = [each for each in ARMOUR if each[0] not in own] if own else ARMOUR
     return [*headers, *armour, (b"x-request-id", request_id)]

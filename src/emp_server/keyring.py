@@ -75,14 +75,25 @@ class KeyRing:
             except StoreError:
                 if not outage or (keys.read_at == _NEVER and not self._never_asks):
                     raise
+        cookie = headers.get(b"cookie")
+        token = None if cookie is None or b"authorization" in headers else session_token(cookie)
+        caller = None if token is None else await self._of_session(keys, token)
+        return caller or self._without_session(keys, headers)
+
+    def recognised(self, headers: Mapping[bytes, bytes]) -> Caller | None:
+        """Give who sends a request without a cookie, where the keys were read just now; None where they were not.
+
+        Raises:
+            Unauthenticated: a key is asked for, and none that counts is shown.
+        """
+        if asyncio.get_running_loop().time() - self._keys.read_at >= self._fresh_for:
+            return None
+        return self._without_session(self._keys, headers)
+
+    def _without_session(self, keys: _Keys, headers: Mapping[bytes, bytes]) -> Caller:
         shown = headers.get(b"authorization")
         if shown is not None:
             return self._holder(keys, shown)
-        cookie = headers.get(b"cookie")
-        token = None if cookie is None else session_token(cookie)
-        caller = None if token is None else await self._of_session(keys, token)
-        if caller is not None:
-            return caller
         if self.asks:
             raise Unauthenticated("send an API key: Authorization: Bearer emp_...")
         return ANYONE

@@ -15,11 +15,11 @@ _JSON: Final = (b"content-type", media.JSON.encode())
 class PlainJson:
     """A JSON document with its status; an ASGI application, as starlette's responses are."""
 
-    __slots__ = ("_body", "_headers", "status")
+    __slots__ = ("_headers", "body", "status")
 
     def __init__(self, body: bytes, status: int, headers: Mapping[str, str]) -> None:
         self.status = status
-        self._body = body
+        self.body = body
         self._headers = [_JSON, (b"content-length", b"%d" % len(body))]
         self.add(headers)
 
@@ -30,4 +30,4 @@ class PlainJson:
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         """Send it."""
         await send({"type": "http.response.start", "status": self.status, "headers": self._headers})
-        await send({"type": "http.response.body", "body": self._body})
+        await send({"type": "http.response.body", "body": self.body})

@@ -28,6 +28,11 @@ class Pressure:
         self._refusals = refusals
         self._reason: EmpError | None = None
 
+    @property
+    def is_felt(self) -> bool:
+        """Whether new jobs are refused."""
+        return self._reason is not None
+
     def admit(self) -> None:
         """Let a new job pass.
 

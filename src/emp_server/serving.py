@@ -110,7 +110,7 @@ def make_server(settings: ServerSettings, store: Store) -> Server:
     app = build_app(settings, store)
     config = uvicorn.Config(
         app,
-        http=protocol_for(settings, app.parts.refusals, app.parts.crowd),
+        http=protocol_for(settings, app.parts, app.short_way),
         ws="none",
         lifespan="on",
         backlog=BACKLOG,

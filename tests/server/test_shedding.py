@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 
 import httpx2
@@ -15,32 +15,13 @@ import pytest
 from emp_server import connections
 from support.serving import RunningServer
 from support.waiting import wait_until_async
+from support.wire import ENVELOPE, LIVEZ, connected, post
 
 from .conftest import running, stored_jobs
 
 pytestmark = pytest.mark.anyio
 
-ENVELOPE = b'{"job_type":"any.thing","payload":1}'
-LIVEZ = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
 SHED = b"urn:emp:problem:overloaded"
-
-
-def post(
-    *headers: bytes,
-    path: bytes = b"/v1/jobs",
-    body: bytes = ENVELOPE,
-    length: int | None = None,
-    kind: bytes = b"application/json",
-) -> bytes:
-    """Write a submission."""
-    lines = [
-        b"POST " + path + b" HTTP/1.1",
-        b"Host: localhost",
-        b"Content-Type: " + kind,
-        b"Content-Length: %d" % (len(body) if length is None else length),
-        *headers,
-    ]
-    return b"\r\n".join(lines) + b"\r\n\r\n" + body
 
 
 @contextmanager
@@ -55,32 +36,6 @@ def full(server: RunningServer) -> Iterator[None]:
     finally:
         for place in places:
             place.leave()
-
-
-class Wire:
-    """A connection over which requests are written by hand."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader = reader
-        self.writer = writer
-
-    async def answer(self) -> tuple[int, bytes, bytes]:
-        """Give the status, the head and the body of the next answer."""
-        head = await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 20)
-        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
-        return int(head[9:12]), head.lower(), await self.reader.readexactly(length)
-
-    async def ended(self) -> bytes:
-        """Give what comes until the server closes."""
-        return await asyncio.wait_for(self.reader.read(), 20)
-
-
-@asynccontextmanager
-async def connected(server: RunningServer) -> AsyncIterator[Wire]:
-    """Give a connection of one's own."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-    yield Wire(reader, writer)
-    writer.close()
 
 
 @pytest.fixture

@@ -273,11 +273,11 @@ class Gatherer(Generic[T, R]):
         self._bytes = 0
         self._runner: asyncio.Task[None] | None = None
 
-    async def add(self, items: Sequence[T]) -> Sequence[R]:
-        """Hand items in and wait for their replies, in order.
+    def add(self, items: Sequence[T]) -> asyncio.Future[Sequence[R]]:
+        """Hand items in; the future has their replies, in order, or StoreUnavailable if the call before has failed.
 
         Raises:
-            StoreUnavailable: what waits already is too much, or the store failed the call before.
+            StoreUnavailable: what waits already is too much.
         """
         size = sum(map(self._weigh, items))
         if self._waiting and (self._count >= WAITING_CALLS or self._bytes + size > WAITING_BYTES):
@@ -288,7 +288,7 @@ class Gatherer(Generic[T, R]):
         self._bytes += size
         if self._runner is None or self._runner.done():
             self._runner = asyncio.create_task(self._run())
-        return await future
+        return future
 
     async def _run(self) -> None:
         while waiting := self._take():

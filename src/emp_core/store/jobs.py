@@ -105,8 +105,12 @@ class JobStore:
 
     async def submit(self, submissions: Sequence[Submission]) -> Sequence[Submitted]:
         """Store new jobs and wake workers. Calls made in the same event-loop tick share a round trip."""
+        return await self.submit_soon(submissions)
+
+    def submit_soon(self, submissions: Sequence[Submission]) -> asyncio.Future[Sequence[Submitted]]:
+        """Do as `submit` does, for whoever has no task to wait in."""
         # Written before they are gathered, so that what has no UTF-8 form fails its own caller.
-        return await self._submissions.add([submission_item(submission) for submission in submissions])
+        return self._submissions.add([submission_item(submission) for submission in submissions])
 
     async def _submit(self, items: Sequence[SubmissionItem]) -> Sequence[Submitted]:
         runs = list(split(items, submission_weight))

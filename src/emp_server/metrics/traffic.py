@@ -78,7 +78,11 @@ class Traffic:
     def answered(self, scope: Scope, status: int, seconds: float) -> None:
         """Count a request whose answer begins, so long after it came."""
         method = scope["method"]
-        key = (_route_of(scope), method if method in _METHODS else "OTHER", status // 100)
+        self.count(_route_of(scope), method if method in _METHODS else "OTHER", status, seconds)
+
+    def count(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Count an answer of a route, which is a template of those that are written down, to a known method."""
+        key = (route, method, status // 100)
         count = self._known.get(key)
         if count is None:
             count = self._known[key] = self._counting(*key)

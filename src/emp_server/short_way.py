@@ -1,0 +1,199 @@
+"""The short way of a submission: from its connection to the store and back without a task, a scope or messages.
+
+Nearly all submissions have one form: a small body that came as a whole, from a caller who is known, with nothing asked
+for beside the job. The functions that check all others check these, in the tick in which they came, and the answer is
+written when the store's call has ended. Whatever has another form, or would be refused before it reaches the store,
+goes the long way (`routes/submission.py`): nothing has been done of it by then, so it cannot be told apart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from http import HTTPStatus
+from time import perf_counter
+from typing import Final, NamedTuple
+
+import structlog
+from starlette.types import Message
+
+from emp_core.api_keys import Scope
+from emp_core.errors import EmpError, InternalError
+from emp_core.jobs import Submission
+from emp_core.store import Submitted
+from emp_server import media
+from emp_server.answers import job_path
+from emp_server.body import JSON_BODY, media_type
+from emp_server.callers import Caller
+from emp_server.catalog import KnownType
+from emp_server.crowd import SMALL_BODY, Place
+from emp_server.delivery import NO_WAIT
+from emp_server.door import ARMOUR, Door
+from emp_server.envelope import parse_envelope
+from emp_server.new_jobs import new_job_json
+from emp_server.options import make_submission
+from emp_server.parts import Parts
+from emp_server.problems import REQUEST_ID, problem_answer
+from emp_server.routes.submission import SUBMIT_PATH
+from emp_server.submitting import answer_one, refusal_of, warnings_for
+
+Answer = Callable[[int, bytes, bytes], None]
+"""Write an answer: its status, its headers as lines (all but what frames it), and its body."""
+
+_LONG_WAY: Final = frozenset({b"prefer", b"idempotency-key", b"cookie", b"transfer-encoding", b"content-encoding"})
+"""Headers with which a submission asks for more, or for what has to be looked up."""
+
+_log = structlog.get_logger()
+
+
+def header_lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Write headers, of which each holds what a header may."""
+    return b"".join([b"%b: %b\r\n" % header for header in headers])
+
+
+_ARMOUR_LINES: Final = header_lines(ARMOUR)
+_JSON: Final = header_lines([(b"content-type", media.JSON.encode())])
+_JOBS: Final = job_path("").encode()
+
+
+class ShortWay:
+    """The short way through one server's parts."""
+
+    def __init__(self, parts: Parts, door: Door) -> None:
+        self.parts = parts
+        self.door = door
+        self._body_limit = min(SMALL_BODY, parts.settings.body_limit_bytes)
+
+    def take(self, headers: Mapping[bytes, bytes], body: bytes, answer: Answer) -> bool:
+        """Begin a submission to `SUBMIT_PATH` that is answered soon; False if it has to go the long way."""
+        parts = self.parts
+        if len(body) > self._body_limit or not _LONG_WAY.isdisjoint(headers) or parts.pressure.is_felt:
+            return False
+        begun = perf_counter()
+        try:
+            checked = self._check(headers, body)
+        except EmpError:
+            return False
+        place = None if checked is None else parts.crowd.enter()
+        if checked is None or place is None:
+            return False
+        _UnderWay(self, checked, place, self.door.name(headers), begun, answer).begin()
+        return True
+
+    def _check(self, headers: Mapping[bytes, bytes], body: bytes) -> _Checked | None:
+        """Give the submission that this is; None where the store would have to be asked first.
+
+        Raises:
+            EmpError: it is refused.
+        """
+        parts = self.parts
+        caller = parts.keyring.recognised(headers)
+        refusal = self.door.refusal(headers)
+        if caller is None or refusal is not None or not caller.may(Scope.SUBMIT):
+            return None
+        media_type(headers, JSON_BODY)
+        envelope = parse_envelope(body)
+        known = parts.catalog.at_hand(envelope.job_type)
+        if known is None:
+            return None
+        payload = bytes(envelope.payload)
+        limit = parts.settings.payload_limit_bytes
+        submission = make_submission(known.newest, payload, envelope, None, limit_bytes=limit, owner=caller.owner)
+        if known.check is not None:
+            known.check(payload)
+        return _Checked(caller, known, submission)
+
+
+class _Checked(NamedTuple):
+    """A submission that nothing is wrong with."""
+
+    caller: Caller
+    known: KnownType
+    submission: Submission
+
+
+class _UnderWay:
+    """A submission on its way to the store and back."""
+
+    __slots__ = ("_answer", "_begun", "_checked", "_later", "_parts", "_place", "_rate", "_request_id")
+
+    def __init__(
+        self, way: ShortWay, checked: _Checked, place: Place, request_id: bytes, begun: float, answer: Answer
+    ) -> None:
+        self._parts = way.parts
+        self._checked = checked
+        self._place = place
+        self._request_id = request_id
+        self._begun = begun
+        self._answer = answer
+        self._rate = b""
+
+    def begin(self) -> None:
+        """Charge the caller and hand the submission to the store."""
+        parts, (caller, _, submission) = self._parts, self._checked
+        parts.traffic.under_way += 1
+        try:
+            rate = parts.rates.charge(caller)
+            if rate:
+                self._rate = header_lines((name.lower().encode(), value.encode()) for name, value in rate.items())
+            storing = parts.store.jobs.submit_soon([submission])
+        except EmpError as error:
+            self._refuse(error)
+        else:
+            storing.add_done_callback(self._stored)
+
+    def _stored(self, storing: asyncio.Future[Sequence[Submitted]]) -> None:
+        """Answer what the store has said."""
+        _, known, submission = self._checked
+        self._place.leave()
+        try:
+            [submitted] = storing.result()
+            refusal = refusal_of(submitted, submission.job_type)
+            if refusal is not None:
+                raise refusal
+            text = new_job_json(submission, submitted, warnings_for(known))
+            if text is None:
+                # Sent twice to a store that was lost for a moment, and meanwhile a worker has it.
+                self._later = asyncio.create_task(self._answer_as_it_is(submitted))
+            else:
+                self._accept(submitted, text)
+        except EmpError as error:
+            self._refuse(error)
+        except Exception:  # noqa: BLE001 - as at the door: whatever it is, the client gets an answer and the log the traceback
+            self._fail()
+
+    async def _answer_as_it_is(self, submitted: Submitted) -> None:
+        """Read a job that may have gone on, and answer with it."""
+        _, known, submission = self._checked
+        try:
+            answer = await answer_one(self._parts, submission, submitted, known, NO_WAIT, _nothing_comes)
+            self._accept(submitted, answer.body)
+        except EmpError as error:
+            self._refuse(error)
+        except Exception:  # noqa: BLE001 - as above
+            self._fail()
+
+    def _accept(self, submitted: Submitted, text: bytes) -> None:
+        location = b"location: %b%b\r\n" % (_JOBS, submitted.job_id.encode())
+        self._end(HTTPStatus.ACCEPTED, _JSON + location + self._rate, text)
+
+    def _fail(self) -> None:
+        _log.exception("request_failed", request_id=self._request_id.decode(), method="POST", path=SUBMIT_PATH)
+        self._refuse(InternalError("an unexpected fault; the server's log has it"))
+
+    def _refuse(self, error: EmpError) -> None:
+        response = problem_answer(error, {"path": SUBMIT_PATH, REQUEST_ID: self._request_id.decode()})
+        lines = header_lines(header for header in response.raw_headers if header[0] != b"content-length")
+        self._end(response.status_code, lines, bytes(response.body))
+
+    def _end(self, status: int, lines: bytes, body: bytes) -> None:
+        traffic = self._parts.traffic
+        self._place.leave()
+        traffic.under_way -= 1
+        traffic.count(SUBMIT_PATH, "POST", status, perf_counter() - self._begun)
+        self._answer(status, b"%b%bx-request-id: %b\r\n" % (lines, _ARMOUR_LINES, self._request_id), body)
+
+
+async def _nothing_comes() -> Message:
+    """Be the `receive` of a request that nobody waits with."""
+    return {"type": "http.disconnect"}
