@@ -134,7 +134,8 @@ class Submission(Struct, frozen=True):
     """A job on its way into the store. What is None takes the default of the job type or of EMP.
 
     `payload` is the JSON text that the client sent, in bytes. `run_at` and `delay` exclude each other. The expiry
-    counts from when the job is due. `owner` is the id of the API key that submitted it.
+    counts from when the job is due. `owner` is the id of the API key that submitted it. `trace` is the trace
+    context that the job carries (see `emp_core.tracing.context`), or empty.
     """
 
     job_id: JobId
@@ -153,6 +154,7 @@ class Submission(Struct, frozen=True):
     schema_digest: str = ""
     idempotency: Idempotency | None = None
     owner: str = ""
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +169,8 @@ class Idempotency:
 class ClaimedJob(Struct, frozen=True):
     """What a worker gets with a claim. `token` must come back with every write about this attempt.
 
-    `handle` is the JSON text that an attempt has saved, or empty.
+    `handle` is the JSON text that an attempt has saved, `trace` the trace context that the job carries; either may
+    be empty.
     """
 
     job_id: JobId
@@ -184,6 +187,7 @@ class ClaimedJob(Struct, frozen=True):
     progress_timeout: timedelta | None
     backoff: Backoff | None
     handle: bytes = b""
+    trace: str = ""
 
 
 class Completed(Struct, frozen=True):

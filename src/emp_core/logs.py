@@ -10,7 +10,7 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from contextvars import ContextVar
 from typing import Any, Protocol, TextIO
 
@@ -83,14 +83,20 @@ class _Stream:
             self._file.flush()
 
 
-def configure(settings: LogSettings) -> None:
-    """Send this process's logs, those of libraries too, to standard error in the form that the settings say."""
+def configure(settings: LogSettings, also: Sequence[Processor] = ()) -> None:
+    """Send this process's logs, those of libraries too, to standard error in the form that the settings say.
+
+    Args:
+        settings: what the settings say of logs.
+        also: what adds further fields to each line.
+    """
     stream: Any = _Stream()
     is_console = settings.log_format == "console" or (settings.log_format == "auto" and sys.stderr.isatty())
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         _merge_about,
+        *also,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,

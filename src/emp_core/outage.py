@@ -17,17 +17,26 @@ HINT: Final = "start the store, or say where it is (EMP_REDIS_URL); EMP goes on 
 
 
 class Outage:
-    """What one loop has told of the store's absence; how often the loop itself tries is its own affair.
+    """What one loop has told of an absence, of the store's for instance; how often the loop tries is its own affair.
 
     Args:
         log: where to say it.
         event: what does not work meanwhile, as the warning's event.
+        back: the event that ends it.
         clock: seconds that only grow.
     """
 
-    def __init__(self, log: FilteringBoundLogger, event: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        log: FilteringBoundLogger,
+        event: str,
+        back: str = "store_is_back",
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._log = log
         self._event = event
+        self._back = back
         self._clock = clock
         self._since: float | None = None
         self._pause = SAID_AGAIN_AFTER
@@ -48,5 +57,5 @@ class Outage:
     def over(self) -> None:
         """Take that a try has succeeded; say so if one had failed before."""
         if self._since is not None:
-            self._log.info("store_is_back", after=self._event, seconds=round(self._clock() - self._since, 1))
+            self._log.info(self._back, after=self._event, seconds=round(self._clock() - self._since, 1))
             self._since = None

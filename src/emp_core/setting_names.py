@@ -22,6 +22,8 @@ SETTING_NAMES: Final = frozenset(
         "url", "api_key",
         # emp dev
         "port", "data_dir", "store_binary", "reload",
+        # emp server and emp worker
+        "tracing",
         # emp server
         "host", "durability", "server_workers", "insecure", "require_key", "keys_fresh_for", "session_lasts",
         "allowed_hosts", "payload_limit_bytes", "batch_limit_items",

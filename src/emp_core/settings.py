@@ -24,6 +24,7 @@ from emp_core.durations import parse_duration
 from emp_core.errors import SettingsError
 from emp_core.setting_names import PREFIX, SETTING_NAMES, nearest
 from emp_core.setting_remedies import remedy
+from emp_core.tracing import must_be_installed
 
 SETTINGS_FILE = Path("emp.toml")
 
@@ -111,6 +112,14 @@ def _seconds(value: Any) -> Any:
 
 Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
 """A time span in a setting: seconds, 500ms, 30s, 5m, 2h, 1d, or an ISO 8601 duration like PT30S."""
+
+
+Tracing = Annotated[
+    bool,
+    AfterValidator(must_be_installed),
+    Field(description="make OpenTelemetry traces of jobs (extra `otel`); the `OTEL_*` variables say where they go"),
+]
+"""The setting of each process that makes spans."""
 
 
 def comma_separated(value: Any) -> Any:

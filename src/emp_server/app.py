@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from emp_core.errors import EmpError
 from emp_core.janitor import Janitor
 from emp_core.store import Store
+from emp_core.tracing import NO_TRACER, Tracer
 from emp_server.access import (
     ANY_KEY,
     OPEN,
@@ -53,6 +54,7 @@ from emp_server.routes.submission import SUBMIT_PATH, SUBMIT_TYPED_PATH, SubmitJ
 from emp_server.settings import ServerSettings
 from emp_server.short_way import ShortWay
 from emp_server.store_watch import StoreWatch
+from emp_server.tracing import Submissions
 from emp_server.types_of_jobs import TypesOfJobs
 from emp_server.updates import Updates
 
@@ -113,7 +115,7 @@ class Application:
         self.parts.updates.stop()
 
 
-def build_app(settings: ServerSettings, store: Store) -> Application:
+def build_app(settings: ServerSettings, store: Store, tracer: Tracer = NO_TRACER) -> Application:
     """Build the server on an open store."""
     catalog = Catalog(store, settings.job_types_fresh_for)
     updates = Updates(store.feed, settings.stream_buffer_updates, catalog.heard)
@@ -132,6 +134,7 @@ def build_app(settings: ServerSettings, store: Store) -> Application:
         Rates(settings.submissions_per_second, settings.server_workers, refusals),
         Pressure(store, settings, refusals),
         traffic,
+        Submissions(tracer),
     )
     submit = SubmitJob(parts)
     framework = _framework(parts, submit)
@@ -201,6 +204,8 @@ def _framework(parts: Parts, submit: SubmitJob) -> FastAPI:
         title="EMP",
         lifespan=life,
         openapi_url=None,
+        # One switch decides about traces, and it is ours; what goes around the framework would have none of its own.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
         exception_handlers={

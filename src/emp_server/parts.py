@@ -17,6 +17,7 @@ from emp_server.rates import Rates
 from emp_server.refusals import Refusals
 from emp_server.settings import ServerSettings
 from emp_server.store_watch import StoreWatch
+from emp_server.tracing import Submissions
 from emp_server.types_of_jobs import TypesOfJobs
 from emp_server.updates import Updates
 
@@ -37,6 +38,7 @@ class Parts:
     rates: Rates
     pressure: Pressure
     traffic: Traffic
+    traced: Submissions
 
 
 def _parts(request: Request) -> Parts:

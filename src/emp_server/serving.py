@@ -17,6 +17,7 @@ import uvloop
 
 from emp_core import logs
 from emp_core.store import Store, open_store, redacted
+from emp_core.tracing import NO_TRACER, Tracer, start_tracer
 from emp_server.app import Application, build_app
 from emp_server.connections import protocol_for, sweep
 from emp_server.open_files import allow_many_files
@@ -79,16 +80,20 @@ def say_where(settings: ServerSettings, listener: socket.socket) -> None:
 
 def serve_process(settings: ServerSettings, sockets: Sequence[socket.socket]) -> None:
     """Serve in this process until SIGTERM or SIGINT."""
-    logs.configure(settings)
+    tracer = start_tracer("emp-server", on=settings.tracing)
+    logs.configure(settings, tracer.log_processors)
     allow_many_files()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(settings, sockets))
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve(settings, sockets, tracer))
+    finally:
+        tracer.stop()
 
 
-async def serve(settings: ServerSettings, sockets: Sequence[socket.socket]) -> None:
+async def serve(settings: ServerSettings, sockets: Sequence[socket.socket], tracer: Tracer = NO_TRACER) -> None:
     """Serve on open sockets until the server is told to stop. A store that is away is waited for: 503 until then."""
     async with store_of(settings) as store:
-        server = make_server(settings, store)
+        server = make_server(settings, store, tracer)
         # What stands now stays: a full collection that walked through it would stop all requests for 35 ms.
         gc.collect()
         gc.freeze()
@@ -105,9 +110,9 @@ def store_of(settings: ServerSettings) -> AbstractAsyncContextManager[Store]:
     )
 
 
-def make_server(settings: ServerSettings, store: Store) -> Server:
+def make_server(settings: ServerSettings, store: Store, tracer: Tracer = NO_TRACER) -> Server:
     """Put uvicorn around the application."""
-    app = build_app(settings, store)
+    app = build_app(settings, store, tracer)
     config = uvicorn.Config(
         app,
         http=protocol_for(settings, app.parts, app.short_way),

@@ -8,7 +8,7 @@ from typing import Final
 from pydantic import Field
 
 from emp_core.jobs import BATCH_LIMIT, PAYLOAD_LIMIT
-from emp_core.settings import Names, Seconds, StoreSettings
+from emp_core.settings import Names, Seconds, StoreSettings, Tracing
 from emp_core.store import WAITING_LIMIT
 
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -108,6 +108,7 @@ class ServerSettings(StoreSettings):
         ge=timedelta(seconds=1),
         description="how long a client may not read what it was sent",
     )
+    tracing: Tracing = False
     stop_grace: Seconds = Field(
         default=timedelta(seconds=10), ge=timedelta(0), description="time for open requests to end at a stop"
     )

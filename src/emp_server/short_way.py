@@ -62,7 +62,8 @@ class ShortWay:
     def __init__(self, parts: Parts, door: Door) -> None:
         self.parts = parts
         self.door = door
-        self._body_limit = min(SMALL_BODY, parts.settings.body_limit_bytes)
+        # What is traced goes the long way, whole: a body is never this small.
+        self._body_limit = -1 if parts.traced.are_wanted else min(SMALL_BODY, parts.settings.body_limit_bytes)
 
     def take(self, headers: Mapping[bytes, bytes], body: bytes, answer: Answer) -> bool:
         """Begin a submission to `SUBMIT_PATH` that is answered soon; False if it has to go the long way."""

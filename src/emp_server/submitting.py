@@ -28,6 +28,7 @@ from emp_server.new_jobs import new_job, new_job_json
 from emp_server.options import make_submission
 from emp_server.parts import Parts
 from emp_server.plain_answer import PlainJson
+from emp_server.tracing import Submitting
 from emp_server.turns import apart
 from emp_server.waiting import read_details, wait_for_end
 
@@ -85,16 +86,17 @@ def admit(parts: Parts, caller: Caller, jobs: int = 1) -> Mapping[str, str]:
     return parts.rates.charge(caller, jobs)
 
 
-async def store_one(parts: Parts, submission: Submission) -> Submitted:
-    """Store a job.
+async def store_one(parts: Parts, submission: Submission, submitting: Submitting) -> Submitted:
+    """Store a job, which carries the trace of its submission.
 
     Raises:
         EmpError: it was not stored.
     """
-    [submitted] = await parts.store.jobs.submit([submission])
+    [submitted] = await parts.store.jobs.submit(submitting.carried_by([submission]))
     refusal = refusal_of(submitted, submission.job_type)
     if refusal is not None:
         raise refusal
+    submitting.stored(submitted.job_id)
     return submitted
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Protocol
@@ -29,8 +30,8 @@ _log = structlog.get_logger("emp.worker")
 class Attempts(Protocol):
     """Takes claimed jobs, and starts them when it is told."""
 
-    def begin(self, job: ClaimedJob) -> None:
-        """Take a job and its slot."""
+    def begin(self, job: ClaimedJob, asked_at: int) -> None:
+        """Take a job, claimed by what was sent at `asked_at` (Unix nanoseconds), and its slot."""
 
     def start_fresh(self) -> None:
         """Start what was taken since: the next claim is on its way, or there is none.
@@ -123,6 +124,7 @@ class Claimer:
     async def _claim(self, rooms: dict[str, int]) -> None:
         # The number rises only with an answer: asked for again, a claim whose answer was lost gives the same jobs.
         self.is_asking = True
+        asked_at = time.time_ns()
         # Half of the slots at most, so that the store works on the next claim while the jobs of this one run.
         total = min(self._slots.free(), -(-self._slots.total // 2))
         late = asyncio.get_running_loop().call_later(_START_WITHIN, self._start)
@@ -141,7 +143,7 @@ class Claimer:
         if claim.word is not ClaimWord.OK:
             await self._refused(claim)
         for job in claim.jobs:
-            self._attempts.begin(job)
+            self._attempts.begin(job, asked_at)
 
     async def _refused(self, claim: Claim) -> None:
         """Let the heartbeat find out why, and ask again later."""

@@ -49,7 +49,7 @@ class JobContext:
     """One attempt, as its handler sees it.
 
     `deadline` (UTC) is when its time limit ends it; `resources` is the value of the job type's lifespan;
-    `saved` (the handle as it is stored) and `patience` are for the worker.
+    `saved` (the handle as it is stored), `trace` (the trace context of the attempt) and `patience` are for the worker.
     """
 
     job_id: JobId
@@ -62,6 +62,7 @@ class JobContext:
     reporter: Reporter = field(repr=False)
     resources: Any = field(default=None, repr=False)
     saved: bytes = field(default=b"", repr=False)
+    trace: str = field(default="", repr=False)
     patience: Patience = field(default=CALLED_OFF, init=False, repr=False)
     _cancelled: bool = field(default=False, init=False)
     _handed_over: bool = field(default=False, init=False)

@@ -19,6 +19,7 @@ from pluggy import HookRelay
 from emp_core import logs
 from emp_core.ids import JobId, WorkerId
 from emp_core.jobs import Cancelled, ClaimedJob, Completed, Failed, Outcome, Reason, Released, TroubleWord
+from emp_core.tracing import NO_SPAN, Span, Tracer
 from emp_worker.context import JobContext
 from emp_worker.error_json import error_json
 from emp_worker.failures import AttemptTimedOut, JobCancelled, JobError
@@ -31,6 +32,7 @@ from emp_worker.outcome import outcome_of
 from emp_worker.patience import CALLED_OFF, OVERDUE
 from emp_worker.plugins import tell
 from emp_worker.slots import Slots
+from emp_worker.tracing import Attempts, end
 from emp_worker.troubles import Open, Troubles
 
 STUCK_AFTER = 5.0
@@ -67,6 +69,7 @@ class _Running:
     timers: list[asyncio.TimerHandle] = field(default_factory=list)
     heard_at: float = 0.0
     due_at: float | None = None
+    span: Span = NO_SPAN
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
 
     def progress(self, fraction: float | None, message: str | None) -> None:
@@ -123,6 +126,7 @@ class Executor:
         lease: Callable[[], Lease],
         hooks: HookRelay,
         troubles: Troubles,
+        tracer: Tracer,
     ) -> None:
         self._types = types
         self._runners = runners
@@ -132,6 +136,7 @@ class Executor:
         self._hooks = hooks
         self._troubles = troubles
         self._worker_id: WorkerId = lease().worker_id
+        self._traced = Attempts(tracer, self._worker_id)
         self._running: dict[JobId, _Running] = {}
         self._fresh: list[_Running] = []
         self.idle = asyncio.Event()
@@ -142,8 +147,9 @@ class Executor:
         """The jobs whose attempts are under way."""
         return frozenset(self._running)
 
-    def begin(self, job: ClaimedJob) -> None:
+    def begin(self, job: ClaimedJob, asked_at: int) -> None:
         """Take a claimed job's slot; its attempt starts with `start_fresh`."""
+        job = self._traced.claimed(job, asked_at)
         running = _Running(job, self._types[job.job_type], self._flusher, self._stuck)
         running.context = _context(job, running, self._worker_id)
         self._slots.take(job.job_type)
@@ -161,6 +167,9 @@ class Executor:
     async def _perform(self, running: _Running) -> None:
         job = running.job
         logs.concern(job_id=job.job_id, job_type=job.job_type, worker_id=self._worker_id, attempt=job.attempt)
+        running.span = self._traced.begin(job)
+        running.span.enter()
+        running.context.trace = running.span.trace
         try:
             outcome = await self._attempt(running)
         except asyncio.CancelledError:
@@ -173,7 +182,10 @@ class Executor:
             self._slots.give_back(job.job_type)
             if not self._running:
                 self.idle.set()
-        if outcome is not None and not running.is_abandoned:
+        if running.is_abandoned:
+            return
+        end(running.span, outcome)
+        if outcome is not None:
             self._flusher.settle(outcome)
             tell(self._hooks.emp_job_finished, job=running.context, outcome=outcome)
 
@@ -248,6 +260,7 @@ class Executor:
             running.is_abandoned = True
             _log.warning("handler_abandoned", job_id=running.job.job_id, job_type=running.job.job_type)
             outcome = _ended_early(running)
+            end(running.span, outcome)
             if outcome is not None:
                 self._flusher.settle(outcome)
 

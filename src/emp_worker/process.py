@@ -22,9 +22,11 @@ import structlog
 
 from emp_core import logs
 from emp_core.errors import SettingsError
+from emp_core.tracing import Tracer, start_tracer
 from emp_worker.plugins import Plugins, load_plugins
 from emp_worker.settings import WorkerSettings
 from emp_worker.supervisor import CANNOT_START
+from emp_worker.tracing import SERVICE
 from emp_worker.watchdog import Watchdog
 from emp_worker.worker import Worker, served_types
 from emp_worker.worker_process import HURRY
@@ -40,7 +42,8 @@ def main() -> None:
     orders = _take_orders()
     given = json.loads(orders.readline())
     settings = WorkerSettings.model_validate(given["settings"])
-    logs.configure(settings)
+    tracer = start_tracer(SERVICE, on=settings.tracing)
+    logs.configure(settings, tracer.log_processors)
     plugins = load_plugins(
         only=settings.plugins,
         disabled=settings.plugins_disabled,
@@ -58,10 +61,11 @@ def main() -> None:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             # Threads that handlers have left behind may hold up the loop's end, or the interpreter's, for ever.
             try:
-                is_stuck = runner.run(_work(settings, plugins, int(given["report_to"]), orders))
+                is_stuck = runner.run(_work(settings, plugins, int(given["report_to"]), orders, tracer))
             except BaseException:
                 _end_within(END_WITHIN, code=1)
                 raise
+            tracer.stop()
             _end_within(0.0 if is_stuck else END_WITHIN)
     except SettingsError as error:
         _log.error("cannot_start", error=error.detail)
@@ -132,7 +136,7 @@ def _loop_factory() -> Any:
     return uvloop.new_event_loop
 
 
-async def _work(settings: WorkerSettings, plugins: Plugins, report_to: int, orders: IO[str]) -> bool:
+async def _work(settings: WorkerSettings, plugins: Plugins, report_to: int, orders: IO[str], tracer: Tracer) -> bool:
     # A handler's child that outlives this process must not make it look alive.
     os.set_inheritable(report_to, False)
     reports = os.fdopen(report_to, "w", buffering=1)
@@ -144,7 +148,7 @@ async def _work(settings: WorkerSettings, plugins: Plugins, report_to: int, orde
             _log.debug("report_failed", error=str(error))
 
     watchdog = Watchdog(report_to, report)
-    worker = Worker(settings, plugins, report, watchdog.feed)
+    worker = Worker(settings, plugins, report, watchdog.feed, tracer)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, worker.stop)

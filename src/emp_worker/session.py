@@ -18,6 +18,7 @@ from pluggy import HookRelay
 
 from emp_core.ids import JobId
 from emp_core.store import Renewed, Store
+from emp_core.tracing import NO_TRACER, Tracer
 from emp_worker.claimer import Claimer
 from emp_worker.executor import Ending, Executor
 from emp_worker.flusher import Flusher
@@ -68,6 +69,7 @@ class Parts:
     hooks: HookRelay
     troubles: Troubles
     poke: Callable[[], None]
+    tracer: Tracer = NO_TRACER
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,14 @@ class Session:
         self.lost = asyncio.Event()
         self._flusher = Flusher(store, worker_id)
         self._executor = Executor(
-            parts.types, parts.runners, slots, self._flusher, lambda: self.lease, parts.hooks, parts.troubles
+            parts.types,
+            parts.runners,
+            slots,
+            self._flusher,
+            lambda: self.lease,
+            parts.hooks,
+            parts.troubles,
+            parts.tracer,
         )
         self._slots = slots
         self._claimer = Claimer(

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 from pydantic_settings import NoDecode
 
-from emp_core.settings import Names, Seconds, StoreSettings, comma_separated
+from emp_core.settings import Names, Seconds, StoreSettings, Tracing, comma_separated
 
 
 def _pairs(value: Any) -> Any:
@@ -90,4 +90,5 @@ class WorkerSettings(PluginSettings):
     health_port: int | None = Field(
         default=None, ge=1, le=65535, description="loopback port for /livez and /readyz of this worker; default: none"
     )
+    tracing: Tracing = False
     strict: bool = Field(default=False, description="a plugin that fails to load ends the worker")

@@ -21,6 +21,7 @@ import structlog
 from emp_core.janitor import Janitor
 from emp_core.jobs import WorkerInfo
 from emp_core.store import Renewed, Store, open_store
+from emp_core.tracing import NO_TRACER, Tracer
 from emp_worker.heartbeat import Condition, Heartbeat
 from emp_worker.isolation import Runners
 from emp_worker.isolation.frames import Start
@@ -55,6 +56,7 @@ def _children(settings: WorkerSettings, plugins: Plugins) -> Children:
         disabled=settings.plugins_disabled,
         prefer=settings.plugins_prefer,
         log_level=settings.log_level,
+        tracing=settings.tracing,
     )
     wear = Wear(settings.child_max_jobs, settings.child_max_age, settings.child_max_growth)
     bounds = Bounds(alone=settings.children_alone, starting=os.cpu_count() or 1)
@@ -75,8 +77,10 @@ class Worker:
         plugins: Plugins,
         report: Callable[[Mapping[str, Any]], None],
         beat: Callable[[], None] = lambda: None,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         self._settings = settings
+        self._tracer = tracer
         self._plugins = plugins
         self._report = report
         self._also_beats = beat
@@ -124,7 +128,15 @@ class Worker:
         hooks, orders = self._plugins.hooks, self._orders
         versions = {name: loaded.version for name, loaded in self._served.items()}
         parts = Parts(
-            store, self._types, versions, self._runners, self._slots, hooks, self._troubles, self._heartbeat.poke
+            store,
+            self._types,
+            versions,
+            self._runners,
+            self._slots,
+            hooks,
+            self._troubles,
+            self._heartbeat.poke,
+            self._tracer,
         )
         was_started = False
         while not orders.is_stopping:

@@ -24,7 +24,7 @@ class Taken:
         self.started = 0
         self.has_started = asyncio.Event()
 
-    def begin(self, job: ClaimedJob) -> None:
+    def begin(self, job: ClaimedJob, _asked_at: int = 0) -> None:
         """Take a job and a slot."""
         self.slots.take(job.job_type)
         self.jobs.append(job)

@@ -79,7 +79,7 @@ def read_backoff(text: str | bytes) -> Backoff | None:
 
 def read_claimed(payload: bytes, facts: bytes) -> ClaimedJob:
     """Read one job of a claim's answer, in the order that claim.lua gives."""
-    words = facts.decode("utf-8", "surrogateescape").split("\x1f", 12)
+    words = facts.decode("utf-8", "surrogateescape").split("\x1f", 13)
     return ClaimedJob(
         job_id=JobId(words[0]),
         job_type=words[1],
@@ -94,7 +94,8 @@ def read_claimed(payload: bytes, facts: bytes) -> ClaimedJob:
         timeout=duration(words[9]),
         progress_timeout=duration(words[10]),
         backoff=read_backoff(words[11]),
-        handle=words[12].encode("utf-8", "surrogateescape"),
+        trace=words[12],
+        handle=words[13].encode("utf-8", "surrogateescape"),
     )
 
 

@@ -43,6 +43,8 @@ def submission_item(job: Submission) -> SubmissionItem:
         job.owner,
         job.tags,
     )
+    if job.trace:
+        how = job.trace.encode() + how
     if idempotency is None:
         return (job.job_id, job.payload, how, "", "")
     return (job.job_id, job.payload, how, _idempotency_key(idempotency), idempotency.digest)
@@ -69,9 +71,10 @@ def _how(  # noqa: PLR0913, PLR0917 - by these the cache knows it
     owner: str,
     tags: tuple[str, ...],
 ) -> bytes:
-    """Write all but what is a job's own; most jobs of a type have it in common."""
+    """Write all but what is a job's own, with no trace; most jobs of a type have it in common."""
     return _BETWEEN.join(
         (
+            "",
             job_type,
             str(priority),
             unix_milliseconds(run_at),

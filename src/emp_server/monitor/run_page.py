@@ -116,7 +116,8 @@ async def run(request: Request, parts: TheParts, caller: TheCaller, job_type: st
     except RequestError as error:
         return await _form_page(parts, caller, known, draft, form, refusal=error.detail, status=error.status)
     admit(parts, caller)
-    submitted = await store_one(parts, submission)
+    with parts.traced.submitting(request.scope) as submitting:
+        submitted = await store_one(parts, submission, submitting)
     _log.info("job_submitted_by_hand", job_id=submitted.job_id, job_type=job_type)
     return RedirectResponse(f"/jobs/{submitted.job_id}", 303)
 

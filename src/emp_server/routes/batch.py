@@ -22,6 +22,7 @@ from emp_server.envelope import parse_batch_item, split_batch
 from emp_server.parts import Parts, TheParts
 from emp_server.problems import problem_document
 from emp_server.submitting import admit, checked_submission, refusal_of, warnings_for
+from emp_server.tracing import Submitting
 from emp_server.turns import apart, in_turns
 
 _Checked = tuple[Submission, KnownType]
@@ -39,9 +40,9 @@ async def submit_batch(request: Request, parts: TheParts, caller: TheCaller) -> 
     body = await read_body(headers, request.receive, parts.settings.batch_limit_bytes)
     items = split_batch(body, parts.settings.batch_limit_items, lines=lines)
     headers_of_rate = admit(parts, caller, len(items))
-    with parts.crowd.working(request.scope):
+    with parts.crowd.working(request.scope), parts.traced.submitting(request.scope) as submitting:
         checked = await in_turns(partial(_check, parts, caller), items)
-        answers = await _store(parts, checked)
+        answers = await _store(parts, checked, submitting)
     documents = [
         problem_document(answer, request.scope) if isinstance(answer, EmpError) else answer for answer in answers
     ]
@@ -62,9 +63,10 @@ async def _check(parts: Parts, caller: Caller, item: bytes) -> _Checked | EmpErr
         return error
 
 
-async def _store(parts: Parts, checked: list[_Checked | EmpError]) -> list[Any]:
+async def _store(parts: Parts, checked: list[_Checked | EmpError], submitting: Submitting) -> list[Any]:
     """Store the items that passed, all in one call, and put the replies into their places."""
-    replies = iter(await parts.store.jobs.submit([item[0] for item in checked if not isinstance(item, EmpError)]))
+    passed = [item[0] for item in checked if not isinstance(item, EmpError)]
+    replies = iter(await parts.store.jobs.submit(submitting.carried_by(passed)))
     answers: list[Any] = []
     for item in checked:
         if isinstance(item, EmpError):

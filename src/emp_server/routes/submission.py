@@ -52,12 +52,13 @@ class SubmitJob:
         if query:
             raise InvalidRequest(f"the query: unknown parameter {shortened(next(iter(query)))!r}")
         body = await read_body(headers, receive, parts.settings.body_limit_bytes)
-        with parts.crowd.working(scope):
+        with parts.crowd.working(scope), parts.traced.submitting(scope) as submitting:
             envelope = await apart(parse_envelope, body)
             idempotency = read_idempotency(headers, caller.idempotency_scope, lambda: hashlib.sha256(body).hexdigest())
             known = await parts.catalog.known(envelope.job_type)
+            submitting.about(envelope.job_type)
             submission = await checked_submission(parts, caller, known, bytes(envelope.payload), envelope, idempotency)
-            submitted = await store_one(parts, submission)
+            submitted = await store_one(parts, submission, submitting)
         answer = await answer_one(parts, submission, submitted, known, wait, receive)
         answer.add(headers_of_rate)
         return answer
@@ -89,12 +90,13 @@ class SubmitTypedJob:
         known = await parts.catalog.known(scope["path_params"]["job_type"])
         options = parse_options({name: _single(name, values) for name, values in query.items()})
         body = await read_body(headers, receive, parts.settings.payload_limit_bytes)
-        with parts.crowd.working(scope):
+        with parts.crowd.working(scope), parts.traced.submitting(scope) as submitting:
+            submitting.about(known.newest.job_type)
             payload = await apart(parse_payload, body)
             digest = partial(_digest, known.newest.job_type, query, body)
             idempotency = read_idempotency(headers, caller.idempotency_scope, digest)
             submission = await checked_submission(parts, caller, known, payload, options, idempotency)
-            submitted = await store_one(parts, submission)
+            submitted = await store_one(parts, submission, submitting)
         answer = await answer_one(parts, submission, submitted, known, wait, receive)
         answer.add(headers_of_rate)
         return answer

@@ -279,6 +279,7 @@ def _perform(number: int, job_type: JobType, context: JobContext) -> Perform:
         deadline=None if context.deadline is None else context.deadline.isoformat(),
         memory_limit=job_type.memory_limit,
         handle=context.saved.decode(),
+        trace=context.trace,
     )
 
 

@@ -19,12 +19,14 @@ import traceback
 import structlog
 
 from emp_core import logs
+from emp_core.tracing import start_tracer
 from emp_worker.isolation import Runners
 from emp_worker.isolation.frames import Ready, Start, read_to_child
 from emp_worker.isolation.leftovers import adopt_orphans
 from emp_worker.isolation.outbox import Outbox
 from emp_worker.isolation.performer import Performer
 from emp_worker.plugins import load_plugins
+from emp_worker.tracing import SERVICE
 
 _log = structlog.get_logger("emp.child")
 
@@ -64,7 +66,8 @@ def _set_up() -> None:
 
 def _serve(connection: socket.socket, start: Start) -> None:
     sys.path[:] = start.sys_path
-    logs.configure(start)
+    tracer = start_tracer(SERVICE, on=start.tracing)
+    logs.configure(start, tracer.log_processors)
     plugins = load_plugins(only=start.only, disabled=start.disabled, prefer=start.prefer)
     types = {name: loaded.job_type for name, loaded in plugins.types.items()}
     outbox = Outbox(connection)
@@ -72,12 +75,13 @@ def _serve(connection: socket.socket, start: Start) -> None:
 
     async def work() -> None:
         async with Runners(threads=1, hooks=plugins.hooks) as runners:
-            performer = Performer(types, runners, outbox)
+            performer = Performer(types, runners, outbox, tracer)
             threading.Thread(target=_read, args=(connection, performer), name="emp-inbox", daemon=True).start()
             outbox.send(Ready({name: job_type.digest for name, job_type in types.items()}))
             await performer.run()
 
     asyncio.run(work())
+    tracer.stop()
 
 
 def _write(outbox: Outbox) -> None:

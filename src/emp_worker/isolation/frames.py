@@ -22,7 +22,7 @@ _BODY_LIMIT: Final = max(PAYLOAD_LIMIT, RESULT_LIMIT)
 
 
 class Start(msgspec.Struct, frozen=True, tag=True):
-    """To a new child: where to find the plugins, which of them to load, and what to log (see `emp_core.logs`)."""
+    """To a new child: where to find the plugins, which of them to load, what to log (see `emp_core.logs`) and trace."""
 
     sys_path: tuple[str, ...]
     only: tuple[str, ...] | None
@@ -30,6 +30,7 @@ class Start(msgspec.Struct, frozen=True, tag=True):
     prefer: Mapping[str, str]
     log_level: str
     log_format: str = "console"
+    tracing: bool = False
 
 
 class Perform(msgspec.Struct, frozen=True, tag=True):
@@ -45,6 +46,7 @@ class Perform(msgspec.Struct, frozen=True, tag=True):
     deadline: str | None
     memory_limit: int | None
     handle: str = ""
+    trace: str = ""
 
 
 class Cancel(msgspec.Struct, frozen=True, tag=True):

@@ -10,6 +10,7 @@ from typing import Final, assert_never
 
 from emp_core import logs
 from emp_core.ids import JobId, WorkerId
+from emp_core.tracing import Tracer
 from emp_worker.context import JobContext
 from emp_worker.error_json import error_json
 from emp_worker.failures import JobCancelled, JobError, PayloadRefused, ResultRefused, ResultTooLarge
@@ -40,10 +41,11 @@ THREADS_LEFT: Final = 32
 class Performer:
     """Performs what the worker orders. `heard` is for the thread that reads, all else for the loop."""
 
-    def __init__(self, types: Mapping[str, JobType], runners: Runners, outbox: Outbox) -> None:
+    def __init__(self, types: Mapping[str, JobType], runners: Runners, outbox: Outbox, tracer: Tracer) -> None:
         self._types = types
         self._runners = runners
         self._outbox = outbox
+        self._tracer = tracer
         self._loop = asyncio.get_running_loop()
         self._orders: asyncio.Queue[tuple[Perform, bytes] | None] = asyncio.Queue()
         self._context: JobContext | None = None
@@ -60,6 +62,8 @@ class Performer:
             case Perform():
                 self._loop.call_soon_threadsafe(self._orders.put_nowait, (frame, body))
             case Cancel():
+                # What the handler has traced until now may be lost with this process.
+                self._tracer.flush_soon()
                 self._cancel_asked = frame
                 if self._context is not None and self._number == frame.number:
                     self._context.request_cancel(handed_over=frame.handed_over)
@@ -88,7 +92,7 @@ class Performer:
         job_type = self._types[order.job_type]
         logs.concern(job_id=order.job_id, job_type=order.job_type, worker_id=order.worker_id, attempt=order.attempt)
         self._context = context = _context(order, self._outbox)
-        self._attempt = asyncio.create_task(self._run(job_type, payload, context))
+        self._attempt = asyncio.create_task(self._run(job_type, payload, context, order.trace))
         self._number = order.number
         if self._cancel_asked.number == order.number:  # it came while the attempt was on its way to this place
             self._cancel(self._cancel_asked)
@@ -102,8 +106,9 @@ class Performer:
             self._outbox.send(Returned(order.number, Condition(held_now(), self._clean())), result)
         self._attempt = self._context = None
 
-    async def _run(self, job_type: JobType, payload: bytes, context: JobContext) -> bytes:
+    async def _run(self, job_type: JobType, payload: bytes, context: JobContext, trace: str) -> bytes:
         await self._runners.warm(job_type)
+        self._tracer.enter(trace)  # the attempt's own task, so that the next one does not find it
         # What a lifespan has started belongs to the process, not to the attempt.
         self._processes = descendants()
         with limited(job_type.memory_limit):

@@ -5,7 +5,7 @@
 -- REPLY the time of submission, then one answer per item: the state of a job that is stored now; or, where it is not, four
 -- REPLY words: OK, REPEAT, EXISTS, KEY_REUSED or FULL; the job's id, its state and its time of submission
 -- FLAGS
--- `how` is everything else about the job, the same for many: thirteen fields with \31 between them (see parse). Times are in
+-- `how` is everything else about the job, the same for many: fourteen fields with \31 between them (see parse). Times are in
 -- milliseconds, empty where not given; run_at in Unix time, the others counted from now. Repeating a call whose answer was
 -- lost is safe: the id and the same payload are answered OK again.
 -- A job's hash has no fields for what every job begins with: pending, priority 0, attempt 0, 3 attempts at most.
@@ -19,9 +19,9 @@ local function line_of(job_type)
   return waiting[job_type]
 end
 
-local HOW = '^' .. string.rep('([^\31]*)\31', 12) .. '(.*)$'
+local HOW = '^' .. string.rep('([^\31]*)\31', 13) .. '(.*)$'
 local function parse(how)
-  local job_type, priority, run_at, delay, expires_in, timeout, progress_timeout, max_attempts, backoff, retention, digest,
+  local trace, job_type, priority, run_at, delay, expires_in, timeout, progress_timeout, max_attempts, backoff, retention, digest,
     owner, tags = string.match(how, HOW)
   local due = tonumber(run_at) or (delay ~= '' and NOW + tonumber(delay)) or NOW
   local kind = {type = job_type, priority = priority, due = due, tags = {}, line = T .. ':pending:' .. job_type}
@@ -43,6 +43,7 @@ local function parse(how)
   keep('tags', tags, '')
   keep('digest', digest, '')
   keep('owner', owner, '')
+  keep('trace', trace, '')
   keep('expires_at', kind.expires_at)
   kind.fields = fields
   for tag in string.gmatch(tags, '[^\n]+') do kind.tags[#kind.tags + 1] = T .. ':tag:' .. tag end

@@ -1,0 +1,106 @@
+"""One trace over submit, claim and handler, in real processes."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import signal
+
+import pytest
+
+CALLER = "b7ad6b7169203331"
+
+
+@pytest.fixture
+def trace_id() -> str:
+    return secrets.token_hex(16)
+
+
+@pytest.fixture
+def parent(trace_id) -> str:
+    return f"00-{trace_id}-{CALLER}-01"
+
+
+@pytest.mark.parametrize("mode", ["async", "thread", "process"])
+def test_a_job_is_one_trace_from_the_callers_span_to_the_handlers_own(emp, trace_id, parent, mode):
+    """Each span is the child of the one before, across the client, the server, the worker and a child process."""
+    kind = f"traced.{mode}"
+
+    job = emp.run(kind, parent)
+    spans = emp.spans(trace_id, 4)
+
+    [submit], [claim] = spans.named(f"submit {kind}"), spans.named(f"claim {kind}")
+    [process], [own] = spans.named(f"process {kind}"), spans.named("own work")
+    assert [submit.parent_id, claim.parent_id] == [CALLER, submit.span_id]
+    assert [process.parent_id, own.parent_id] == [claim.span_id, process.span_id]
+    assert [submit.kind, claim.kind, process.kind] == ["producer", "client", "consumer"]
+    assert [submit.service, claim.service, own.service] == ["emp-server", "emp-worker", "emp-worker"]
+    for span, operation in ((submit, "send"), (claim, "receive"), (process, "process")):
+        assert span.attributes["messaging.system"] == "emp"
+        assert span.attributes["messaging.operation.type"] == operation
+        assert span.attributes["messaging.destination.name"] == kind
+        assert span.attributes["messaging.message.id"] == job["id"]
+    assert (process.attributes["emp.outcome"], process.attributes["emp.attempt"]) == ("completed", 1)
+    assert not process.is_error
+
+
+def test_a_warm_child_keeps_its_jobs_apart(emp):
+    """Jobs that a child process performs one after the other each have their spans in their own trace."""
+    traces = [secrets.token_hex(16) for _ in range(6)]
+
+    for trace_id in traces:
+        emp.run("traced.process", f"00-{trace_id}-{CALLER}-01")
+
+    for trace_id in traces:
+        spans = emp.spans(trace_id, 4)
+        [process], [own] = spans.named("process traced.process"), spans.named("own work")
+        assert own.parent_id == process.span_id
+
+
+def test_a_retry_stays_in_the_trace(emp, trace_id, parent):
+    """Both attempts are there, each under its claim; the first one says what it was, and quotes nothing."""
+    job = emp.run("traced.async", parent, text="canary-of-a-payload", fails_until=2)
+
+    spans = emp.spans(trace_id, 7)
+    first, second = spans.named("process traced.async")
+    assert job["state"] == "completed"
+    assert [first.parent_id, second.parent_id] == [each.span_id for each in spans.named("claim traced.async")]
+    assert [span.attributes["emp.attempt"] for span in (first, second)] == [1, 2]
+    assert (first.attributes["emp.outcome"], first.attributes["emp.reason"]) == ("retry", "error")
+    assert (first.is_error, second.is_error) == (True, False)
+    assert first.attributes["error.type"] == "ValueError"
+    assert first.events == (("exception", {"exception.type": "ValueError"}),)
+    assert not [body for body in emp.collector.raw if b"canary" in body]
+
+
+def test_an_unsampled_request_stays_unsampled(emp, trace_id):
+    """The caller's flag decides, as far as the handler's own spans."""
+    emp.run("traced.async", f"00-{trace_id}-{CALLER}-00")
+    emp.run("traced.process", f"00-{trace_id}-{CALLER}-00")
+    seen = secrets.token_hex(16)
+    emp.run("traced.process", f"00-{seen}-{CALLER}-01")
+
+    emp.spans(seen, 4)
+    assert emp.collector.trace(trace_id) == []
+
+
+def test_log_lines_carry_the_ids_of_the_trace(emp, trace_id, parent):
+    """Who reads a line that a handler logs finds its trace and its span."""
+    job = emp.run("traced.async", parent)
+
+    [own] = emp.spans(trace_id, 4).named("own work")
+    [line] = [json.loads(line) for line in emp.worker.output().splitlines() if f"at work on {job['id']}" in line]
+    assert (line["trace_id"], line["span_id"], line["job_id"]) == (trace_id, own.span_id, job["id"])
+
+
+def test_a_worker_that_stops_sends_what_it_has(start_both, emp, trace_id, parent):
+    """The spans of the last jobs are there when the process has ended, also those of its child processes."""
+    late = {**emp.collector.env, "OTEL_BSP_SCHEDULE_DELAY": "600000", "EMP_NAMESPACE": "stops"}
+    stopped = start_both(emp.collector, **late)
+    stopped.run("traced.process", parent)
+
+    for process in (stopped.worker, stopped.server):
+        process.send(signal.SIGTERM)
+
+    assert (stopped.worker.wait(), stopped.server.wait()) == (0, 0)
+    assert len(emp.collector.trace(trace_id)) == 4
