@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from emp_core.store.embedded import EmbeddedStore
+from support.emp_command import EmpCommand, ready_emp
 from support.processes import StartedProcess
+from support.running import running_stack
 
 StartProcess = Callable[..., StartedProcess]
 
@@ -54,6 +56,20 @@ def redis_server() -> Iterator[EmbeddedStore]:
         pytest.skip("no redis-server on the PATH")
     with EmbeddedStore(port=0, binary=Path(binary)) as store:
         yield store
+
+
+@pytest.fixture(scope="session")
+def emp_url(valkey: EmbeddedStore, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Give the URL of a real server with a real worker; shared, so a test looks at its own jobs only."""
+    with running_stack(valkey.url, tmp_path_factory.mktemp("stack") / "stack.log") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def emp_command() -> Iterator[EmpCommand]:
+    """Give the `emp` command, to be run as a person runs it."""
+    with ready_emp() as command:
+        yield command
 
 
 @pytest.fixture

@@ -1,42 +1,24 @@
-"""The server and worker that these tests talk to, and the command as a person runs it."""
+"""The command as a person runs it, and what it talks to."""
 
 from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from emp_core.client import EmpClient
-from emp_core.store.embedded import EmbeddedStore
-from support.running import running_stack
-
-
-@pytest.fixture(scope="session")
-def emp_url(valkey: EmbeddedStore, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Give the URL of a real server with a real worker; shared, so a test looks at its own jobs only."""
-    with running_stack(valkey.url, tmp_path_factory.mktemp("stack") / "stack.log") as url:
-        yield url
+from support.emp_command import EmpCommand
 
 
 @pytest.fixture
-def run(emp_url: str, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+def run(emp_command: EmpCommand, emp_url: str, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Give a function that runs `emp` in an empty folder, with the server's URL in the environment."""
 
     def run(*arguments: str, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "emp_core.cli", *arguments],
-            input=stdin,
-            cwd=tmp_path,
-            env={**os.environ, "EMP_URL": emp_url, **env},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        return emp_command.run(*arguments, cwd=tmp_path, env={**os.environ, "EMP_URL": emp_url, **env}, stdin=stdin)
 
     return run
 

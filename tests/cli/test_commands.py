@@ -86,11 +86,11 @@ def test_the_key_comes_from_the_environment_and_is_sent(run):
     assert server.requests[0].headers["authorization"] == "Bearer s3cret"
 
 
-def test_the_url_may_stand_in_emp_toml(run, tmp_path, emp_url):
+def test_the_url_may_stand_in_emp_toml(emp_command, tmp_path, emp_url):
     (tmp_path / "emp.toml").write_text(f'url = "{emp_url}"\n')
     environment = {name: value for name, value in os.environ.items() if name != "EMP_URL"}
 
-    ran = subprocess.run([*EMP, "types"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    ran = emp_command.run("types", cwd=tmp_path, env=environment)
 
     assert "simulation.run\t" in ran.stdout
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,24 +12,18 @@ import pytest
 import redis
 
 from emp_core.store.embedded import EmbeddedStore
+from support.emp_command import EmpCommand
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def doctor(redis_url: str, namespace: str, tmp_path: Path) -> Run:
+def doctor(emp_command: EmpCommand, redis_url: str, namespace: str, tmp_path: Path) -> Run:
     """Give a function that runs `emp doctor` on a namespace of its own, in an empty folder."""
 
     def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "emp_core.cli", "doctor", *arguments],
-            cwd=tmp_path,
-            env={**os.environ, "EMP_REDIS_URL": redis_url, "EMP_NAMESPACE": namespace, **env},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        own = {"EMP_REDIS_URL": redis_url, "EMP_NAMESPACE": namespace}
+        return emp_command.run("doctor", *arguments, cwd=tmp_path, env={**os.environ, **own, **env})
 
     return run
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import stat
-import subprocess
-import sys
 import uuid
 
 import pytest
@@ -13,31 +11,20 @@ import pytest
 from emp_server.settings import ServerSettings
 from support.serving import running
 
-EMP = [sys.executable, "-m", "emp_core.cli"]
-
 
 @pytest.fixture
-def emp(valkey, tmp_path):
+def emp(emp_command, valkey, tmp_path):
     """Give a function that runs `emp` in an empty folder and home, on a part of the store of its own."""
     namespace = f"t{uuid.uuid4().hex[:20]}"
 
     def run(*arguments, stdin="", **env):
-        return subprocess.run(
-            [*EMP, *arguments],
-            input=stdin,
-            cwd=tmp_path,
-            env={
-                "PATH": "/usr/bin:/bin",
-                "HOME": str(tmp_path),
-                "EMP_REDIS_URL": valkey.url,
-                "EMP_NAMESPACE": namespace,
-                **env,
-            },
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        own = {
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(tmp_path),
+            "EMP_REDIS_URL": valkey.url,
+            "EMP_NAMESPACE": namespace,
+        }
+        return emp_command.run(*arguments, cwd=tmp_path, env={**own, **env}, stdin=stdin)
 
     run.namespace = namespace
     return run

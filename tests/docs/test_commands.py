@@ -6,15 +6,12 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from emp_core.client import EmpClient
-from emp_core.store.embedded import EmbeddedStore
 from support.pages import page
-from support.running import running_stack
 
 ROOT = Path(__file__).parent.parent.parent
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -23,13 +20,6 @@ CLIENTS = re.compile(r"^(?:emp (?:submit|jobs|job|types|workers)\b|curl |ID=)", 
 """Commands that need nothing but a server: those that start or install something are tested where that is built."""
 ACTIVATE = "source .venv/bin/activate\n"
 QUICK = {"steps": 1, "step_seconds": 0}
-
-
-@pytest.fixture(scope="module")
-def server(valkey: EmbeddedStore, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Give the URL of a server with a worker."""
-    with running_stack(valkey.url, tmp_path_factory.mktemp("docs") / "stack.log") as url:
-        yield url
 
 
 def scripts(name: str) -> list[str]:
@@ -55,8 +45,8 @@ def run(script: str, url: str, folder: Path) -> subprocess.CompletedProcess[str]
     )
 
 
-def test_the_commands_of_the_readme_work(server, tmp_path):
-    done = run("\n".join(scripts("README.md")), server, tmp_path)
+def test_the_commands_of_the_readme_work(emp_url, tmp_path):
+    done = run("\n".join(scripts("README.md")), emp_url, tmp_path)
 
     assert (done.returncode, done.stderr.count("Error")) == (0, 0), done.stderr
     assert "HTTP/1.1 202" in done.stdout
@@ -74,8 +64,8 @@ def test_the_commands_of_the_readme_work(server, tmp_path):
         ("watch-from-any-language", "completed"),
     ],
 )
-def test_the_commands_of_a_how_to_page_work(server, tmp_path, name, prepared):
-    with EmpClient(server) as client:
+def test_the_commands_of_a_how_to_page_work(emp_url, tmp_path, name, prepared):
+    with EmpClient(emp_url) as client:
         ids = {
             "": lambda: "",
             "waiting": lambda: client.submit("simulation.run", QUICK, delay=3600).id,
@@ -86,7 +76,7 @@ def test_the_commands_of_a_how_to_page_work(server, tmp_path, name, prepared):
         }
         commands = re.sub(r"\bID\b", ids[prepared](), "\n".join(scripts(f"docs/how-to/{name}.md")))
 
-    done = run(commands, server, tmp_path)
+    done = run(commands, emp_url, tmp_path)
 
     assert commands
     assert (done.returncode, done.stderr.count("Error")) == (0, 0), done.stderr

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from emp_worker.plugins import load_plugins
+from support.emp_command import EmpCommand
 from support.scratch_plugins import an_echo, install
 
 Emp = Callable[..., subprocess.CompletedProcess[str]]
@@ -26,13 +27,11 @@ def place(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def emp(place: Path, tmp_path: Path) -> Emp:
+def emp(emp_command: EmpCommand, place: Path, tmp_path: Path) -> Emp:
     """Give a function that runs `emp` with the plugins of `place` beside the installed ones."""
 
     def run(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "emp_core.cli", *arguments]
-        env = {"PYTHONPATH": str(place), **settings}
-        return subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+        return emp_command.run(*arguments, cwd=tmp_path, env={"PYTHONPATH": str(place), **settings})
 
     return run
 

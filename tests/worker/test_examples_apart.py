@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from emp_worker.discovery import find_plugins
 from emp_worker.examples_apart import perform_apart
 from emp_worker.findings import Finding, Verdict
 from emp_worker.loading import LoadedPlugin, load_plugin
+from support.emp_command import EmpCommand
 
 HEAD = """
 import asyncio, os, signal, sys, time
@@ -134,21 +134,13 @@ def test_a_handler_that_never_ends_is_killed_and_named(
     ]
 
 
-def test_the_command_performs_another_payload_where_the_examples_need_what_is_not_here(tmp_path: Path):
+def test_the_command_performs_another_payload_where_the_examples_need_what_is_not_here(
+    emp_command: EmpCommand, tmp_path: Path
+):
     def check(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [
-            sys.executable,
-            "-m",
-            "emp_core.cli",
-            "plugin",
-            "check",
-            "http.request",
-            "--run",
-            "--json",
-            *arguments,
-        ]
         env = {**os.environ, "EMP_HTTP_TARGETS": "", "EMP_PLUGINS": "http"}
-        return subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+        wanted = ("plugin", "check", "http.request", "--run", "--json", *arguments)
+        return emp_command.run(*wanted, cwd=tmp_path, env=env)
 
     without, instead = check(), check("--payload", '{"url": "http://127.0.0.1:1/"}')
 

@@ -14,6 +14,7 @@ import pytest
 
 from emp_core.client import EmpClient
 from emp_core.store.embedded import EmbeddedStore
+from support.emp_command import EmpCommand
 from support.processes import StartedProcess
 from support.running import running_stack
 from support.scratch_plugins import an_echo, install
@@ -85,20 +86,11 @@ def place(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def emp(place: Path, tmp_path: Path) -> Emp:
+def emp(emp_command: EmpCommand, place: Path, tmp_path: Path) -> Emp:
     """Give a function that runs `emp` with the plugins of `place` beside the installed ones."""
 
     def run(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "emp_core.cli", *arguments],
-            input=stdin,
-            env={**os.environ, "PYTHONPATH": str(place)},
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+        return emp_command.run(*arguments, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(place)}, stdin=stdin)
 
     return run
 
