@@ -8,21 +8,22 @@ here as a whole is offered to the short way (`short_way.py`), which spares it mo
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, ClassVar, Final, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from emp_core.errors import EmpError, HeadTooLarge, InvalidRequest, TooSlow
-from emp_server.crowd import PLACE, Crowd
+from emp_server.crowd import PLACE, SMALL_BODY, Crowd
 from emp_server.parts import Parts
 from emp_server.raw_answers import NO_ROOM, SHED, SHED_AND_CLOSED, Underway, raw_answer, raw_problem
 from emp_server.refusals import Refusals
+from emp_server.repeated_head import RepeatedHead
 from emp_server.routes.submission import SUBMIT_PATH, SUBMIT_TYPED_PATH
 from emp_server.settings import ServerSettings
 from emp_server.short_way import ShortWay, header_lines
+from emp_server.upgrades import without_upgrade
 
 BODY_BYTES_PER_SECOND: Final = 4096
 """What a body must bring on average, beyond the patience that every request has."""
@@ -32,10 +33,6 @@ LINGER: Final = 2.0
 _SHORT_WAY_PATH: Final = SUBMIT_PATH.encode()
 SUBMIT_PATHS: Final = frozenset({_SHORT_WAY_PATH, b"/v1/jobs/batch"})
 _BEFORE_TYPE, _AFTER_TYPE = SUBMIT_TYPED_PATH.encode().split(b"{job_type}")
-
-_UPGRADE: Final = re.compile(rb"(?i)(?<=\r\n)upgrade(?=[ \t]*:)")
-# Of the same length, so that nothing else in the head moves.
-_NOT_UPGRADED: Final = b"upgr-de"
 
 
 class PatientProtocol(HttpToolsProtocol):
@@ -62,20 +59,27 @@ class PatientProtocol(HttpToolsProtocol):
         self._is_shed = False
         self._is_offered = False
         self._offered_body = b""
+        # Whether the next byte begins a request.
+        self._at_start = True
+        self._head: RepeatedHead | None = None
+        self._taken: Mapping[bytes, bytes] | None = None
+        self._idle_since: float | None = None
 
     def data_received(self, data: bytes) -> None:
         """Read what has come."""
+        self._idle_since = None
+        at_start, requests = self._at_start, self._requests
+        if at_start and self._head is not None and self._repeats(self._head, data):
+            return
         if self._reading_since is None and (self.cycle is None or self.cycle.response_complete):
             self._reading_since = self.loop.time()
-        request = self._requests if self._in_head else -1
+        self._taken = None
+        request = requests if self._in_head else -1
         if self._in_head:
-            data = _without_upgrade(data)
+            data = without_upgrade(data)
         super().data_received(data)
-        if self._is_offered:
-            # More of its body is to come.
-            self._is_offered = False
-            if not self.transport.is_closing():
-                self._go_the_long_way()
+        if at_start and self._requests == requests + 1:
+            self._remember_head(data)
         # A header that has no end yet is kept by the parser, however long it is, and it tells nobody.
         if self._in_head and request == self._requests and not self.transport.is_closing():
             self._unfinished += len(data)
@@ -85,6 +89,7 @@ class PatientProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begin to read a request."""
         super().on_message_begin()
+        self._at_start = False
         self._head_size = self._body_size = 0
 
     def on_url(self, url: bytes) -> None:
@@ -107,7 +112,8 @@ class PatientProtocol(HttpToolsProtocol):
         self._unfinished = 0
         if self.crowd.is_full and self._is_submission() and self._is_free():
             self._shed()
-        elif self.url == _SHORT_WAY_PATH and not self.expect_100_continue and self._is_submission() and self._is_free():
+        elif self._may_be_short() and self._is_free():
+            # Most clients send the body in a packet of its own, right after the head.
             self._is_offered = True
         else:
             self._unset_keepalive_if_required()
@@ -123,7 +129,7 @@ class PatientProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """End reading a request; a submission that is here as a whole takes its place."""
-        self._in_head = True
+        self._in_head = self._at_start = True
         self._requests += 1
         self._unfinished = 0
         self._reading_since = self._lingers_until = None
@@ -135,9 +141,7 @@ class PatientProtocol(HttpToolsProtocol):
             )
             return
         if self._is_offered:
-            self._is_offered = False
-            self._unset_keepalive_if_required()
-            if self._goes_the_short_way():
+            if self._takes_the_short_way():
                 return
             self._go_the_long_way()
         # One that waits for another on the same connection has not begun, and may never.
@@ -147,20 +151,45 @@ class PatientProtocol(HttpToolsProtocol):
                 cast("dict[str, Any]", self.cycle.scope)[PLACE] = place
         super().on_message_complete()
 
-    def _goes_the_short_way(self) -> bool:
-        """Offer a request to the short way; tell whether it has been taken."""
-        before = self.cycle
+    def _repeats(self, head: RepeatedHead, data: bytes) -> bool:
+        """Let a request that is here as a whole, with the head of one before it, go the short way unread, if it can."""
+        body = head.body_of(data) if self._is_free() else None
+        if body is None:
+            return False
+        self._unset_keepalive_if_required()
+        if not self._goes_the_short_way(head.headers, body, keep_alive=True):
+            return False
+        self._requests += 1
+        return True
+
+    def _remember_head(self, data: bytes) -> None:
+        """Keep the head of the one request that has been read, if it went the short way."""
+        if self._taken is not None:
+            self._head = RepeatedHead.of(data, self._taken)
+
+    def _takes_the_short_way(self) -> bool:
+        """Let the request that has been read go the short way, if it can."""
+        self._unset_keepalive_if_required()
         keep_alive = self.parser.should_keep_alive() and self.parser.get_http_version() == "1.1"
+        headers = dict(self.headers)
+        if not self._goes_the_short_way(headers, self._offered_body, keep_alive=keep_alive):
+            return False
+        self._is_offered, self._offered_body = False, b""
+        self._taken = headers if keep_alive else None
+        return True
+
+    def _goes_the_short_way(self, headers: Mapping[bytes, bytes], body: bytes, *, keep_alive: bool) -> bool:
+        before = self.cycle
         self.cycle = under_way = Underway(keep_alive=keep_alive)
-        if self.short_way.take(dict(self.headers), self._offered_body, partial(self._answer, under_way)):
-            self._offered_body = b""
+        if self.short_way.take(headers, body, partial(self._answer, under_way)):
             return True
         self.cycle = before
         return False
 
     def _go_the_long_way(self) -> None:
         """Begin what was held back for the short way as any other request."""
-        body, self._offered_body = self._offered_body, b""
+        body = self._offered_body
+        self._is_offered, self._offered_body = False, b""
         self._unset_keepalive_if_required()
         super().on_headers_complete()
         if body:
@@ -175,7 +204,12 @@ class PatientProtocol(HttpToolsProtocol):
         self.transport.write(raw_answer(status, default + lines, body, keep_alive=under_way.keep_alive))
         if not under_way.keep_alive:
             self.transport.close()
-        self.on_response_complete()
+        if self.pipeline or self.transport.is_closing():
+            self.on_response_complete()
+        else:
+            # A timer for each answer, as uvicorn has it, would cost more than to look once a second.
+            self.server_state.total_requests += 1
+            self._idle_since = self.loop.time()
 
     def on_response_complete(self) -> None:
         """End answering a request, whether all of it was read or not."""
@@ -191,7 +225,9 @@ class PatientProtocol(HttpToolsProtocol):
         """Cut off a client that takes too long."""
         if self.transport.is_closing():
             return
-        if self._lingers_until is not None and now > self._lingers_until:
+        lingers = self._lingers_until is not None and now > self._lingers_until
+        idles = self._idle_since is not None and now > self._idle_since + self.timeout_keep_alive
+        if lingers or idles:
             self.transport.close()
         elif self._reading_since is not None and not self.flow.read_paused:
             allowed = self.request_patience + self._body_size / BODY_BYTES_PER_SECOND
@@ -203,6 +239,12 @@ class PatientProtocol(HttpToolsProtocol):
             self._unread_since = now
         elif now - self._unread_since > self.answer_patience:
             self.transport.abort()
+
+    def shutdown(self) -> None:
+        """Stop when the request that has begun to come is answered, and at once if there is none."""
+        if self._is_offered and not self.transport.is_closing():
+            self._go_the_long_way()
+        super().shutdown()
 
     def _give_up(self) -> None:
         """End a request that does not come; one that has not begun has nothing to be answered."""
@@ -217,6 +259,12 @@ class PatientProtocol(HttpToolsProtocol):
             return False
         path = self.url.partition(b"?")[0]
         return path in SUBMIT_PATHS or (path.startswith(_BEFORE_TYPE) and path.endswith(_AFTER_TYPE))
+
+    def _may_be_short(self) -> bool:
+        """Tell whether a head is one of a submission whose body is worth waiting for before anything is done."""
+        if self.url != _SHORT_WAY_PATH or self.expect_100_continue or self.parser.get_method() != b"POST":
+            return False
+        return any(name == b"content-length" and int(value) <= SMALL_BODY for name, value in self.headers)
 
     def _is_free(self) -> bool:
         """Tell whether an answer can be written now: none is under way, and what was written before has been read."""
@@ -271,16 +319,3 @@ def sweep(connections: Iterable[object], now: float) -> None:
     for connection in list(connections):
         if isinstance(connection, PatientProtocol):
             connection.look(now)
-
-
-def _without_upgrade(data: bytes) -> bytes:
-    """Take the wish for another protocol out of a head, as a server that has none may (RFC 9110, section 7.8).
-
-    Java's client and `curl --http2` ask for HTTP/2 with every first request, and the parser, once it has seen that,
-    reads no body.
-    """
-    if b"pgrade" not in data and b"PGRADE" not in data:
-        return data
-    end = data.find(b"\r\n\r\n")
-    head = data if end < 0 else data[:end]
-    return _UPGRADE.sub(_NOT_UPGRADED, head) + data[len(head) :]

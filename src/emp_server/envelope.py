@@ -57,6 +57,21 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         Meta(max_length=TAGS_LIMIT, description="printable characters; jobs can be listed by a tag"),
     ] = ()
 
+    @property
+    def asks_nothing(self) -> bool:
+        """Whether a job is wanted as its type has it, but for its priority."""
+        return (
+            self.run_at is None
+            and self.delay is None
+            and self.expires_in is None
+            and self.timeout is None
+            and self.progress_timeout is None
+            and self.max_attempts is None
+            and self.backoff is None
+            and self.retention is None
+            and not self.tags
+        )
+
 
 class Envelope(Options, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body of a submission."""
@@ -177,13 +192,16 @@ def _is_plain(body: bytes, payload: bytes) -> bool:
 
 
 def _parse(body: bytes, decoder: msgspec.json.Decoder[EnvelopeT]) -> EnvelopeT:
-    text = strict_json.decoded(body)
+    # What is ASCII needs no other look at its bytes; that it is empty is seen below.
+    text = "" if body.isascii() else strict_json.decoded(body)
     try:
         envelope = decoder.decode(body)
     except _UNREADABLE as error:
-        raise strict_json.malformed(error, text) from error
+        raise strict_json.malformed(error, strict_json.decoded(body)) from error
     payload = bytes(envelope.payload)
-    repeated = None if _is_plain(body, payload) else strict_json.repeated_key(text, "payload", payload.decode())
+    repeated = None
+    if not _is_plain(body, payload):
+        repeated = strict_json.repeated_key(text or body.decode(), "payload", payload.decode())
     if repeated is not None:
         at = strict_json.pointer(repeated)
         raise InvalidRequest(

@@ -57,6 +57,26 @@ def make_submission(
     )
 
 
+class Plain:
+    """Makes the submissions that ask for nothing but a priority, of one announcement: they differ in little."""
+
+    def __init__(self, known: Announcement, limit_bytes: int) -> None:
+        self.known = known
+        self._limit_bytes = limit_bytes
+        self._first = make_submission(known, b"", Options(), None, limit_bytes=limit_bytes)
+
+    def submission(self, payload: bytes, priority: int | None, owner: str) -> Submission:
+        """Give the submission of a payload, as `make_submission` does.
+
+        Raises:
+            TooLarge: the payload is over the server's or the type's limit.
+        """
+        check_size(self.known, payload, self._limit_bytes)
+        return msgspec.structs.replace(
+            self._first, job_id=new_job_id(), payload=payload, priority=priority or 0, owner=owner
+        )
+
+
 def check_size(known: Announcement, payload: bytes, limit_bytes: int) -> None:
     """Hold a payload against the server's limit and the type's.
 

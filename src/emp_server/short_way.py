@@ -31,7 +31,7 @@ from emp_server.delivery import NO_WAIT
 from emp_server.door import ARMOUR, Door
 from emp_server.envelope import parse_envelope
 from emp_server.new_jobs import new_job_json
-from emp_server.options import make_submission
+from emp_server.options import Plain, make_submission
 from emp_server.parts import Parts
 from emp_server.problems import REQUEST_ID, problem_answer
 from emp_server.routes.submission import SUBMIT_PATH
@@ -64,11 +64,17 @@ class ShortWay:
         self.door = door
         # What is traced goes the long way, whole: a body is never this small.
         self._body_limit = -1 if parts.traced.are_wanted else min(SMALL_BODY, parts.settings.body_limit_bytes)
+        self._plain: dict[str, Plain] = {}
 
     def take(self, headers: Mapping[bytes, bytes], body: bytes, answer: Answer) -> bool:
         """Begin a submission to `SUBMIT_PATH` that is answered soon; False if it has to go the long way."""
         parts = self.parts
-        if len(body) > self._body_limit or not _LONG_WAY.isdisjoint(headers) or parts.pressure.is_felt:
+        if (
+            len(body) > self._body_limit
+            or not _LONG_WAY.isdisjoint(headers)
+            or parts.crowd.is_full
+            or parts.pressure.is_felt
+        ):
             return False
         begun = perf_counter()
         try:
@@ -99,7 +105,14 @@ class ShortWay:
             return None
         payload = bytes(envelope.payload)
         limit = parts.settings.payload_limit_bytes
-        submission = make_submission(known.newest, payload, envelope, None, limit_bytes=limit, owner=caller.owner)
+        newest = known.newest
+        if envelope.asks_nothing:
+            plain = self._plain.get(newest.job_type)
+            if plain is None or plain.known is not newest:
+                plain = self._plain[newest.job_type] = Plain(newest, limit)
+            submission = plain.submission(payload, envelope.priority, caller.owner)
+        else:
+            submission = make_submission(newest, payload, envelope, None, limit_bytes=limit, owner=caller.owner)
         if known.check is not None:
             known.check(payload)
         return _Checked(caller, known, submission)

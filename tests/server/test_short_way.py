@@ -13,10 +13,11 @@ from structlog.testing import capture_logs
 
 from emp_core.store import open_store
 from emp_server import short_way
+from emp_server.connections import PatientProtocol
 from emp_server.routes.submission import SubmitJob
 from faults.proxy import GOOD, Line, Proxy, Trap
 from support.waiting import wait_until_async
-from support.wire import LIVEZ, connected, post
+from support.wire import ENVELOPE, LIVEZ, connected, post
 
 from .conftest import register, running, stored_jobs
 
@@ -139,7 +140,8 @@ async def test_a_connection_that_is_to_be_closed_is(server, warm, request_text):
     assert b"\r\nconnection: close\r\n" in answer
 
 
-async def test_a_body_that_comes_in_pieces_is_waited_for(server, store, warm):
+async def test_a_body_that_comes_in_pieces_is_waited_for(server, store, warm, monkeypatch):
+    monkeypatch.setattr(SubmitJob, "__call__", None)
     text = post()
     async with connected(server) as wire:
         for piece in (text[:30], text[30:-20], text[-20:-5], text[-5:]):
@@ -185,6 +187,49 @@ async def test_who_reads_late_gets_every_answer(server, warm):
             answers += part
 
     assert answers.count(b"HTTP/1.1 202 ") == count
+
+
+async def test_a_head_that_repeats_is_not_read_again(server, store, warm, monkeypatch):
+    heads = []
+    read = PatientProtocol.on_headers_complete
+    monkeypatch.setattr(PatientProtocol, "on_headers_complete", lambda self: heads.append(self.url) or read(self))
+
+    async with connected(server) as wire:
+        requests = [post(), post(body=ENVELOPE + b" " * 100), post(), LIVEZ, post(b"X-Request-Id: a"), post()]
+        statuses = []
+        for request in requests:
+            wire.writer.write(request)
+            statuses.append((await wire.answer())[0])
+
+    assert statuses == [202, 202, 202, 200, 202, 202]
+    assert heads == [b"/v1/jobs", b"/livez", b"/v1/jobs", b"/v1/jobs"]
+    assert await stored_jobs(store) == 6
+
+
+async def test_a_repeated_head_may_bring_what_is_refused_or_comes_in_pieces(server, store, warm):
+    bad, text = post(body=b'{"job_type":"any.thing"'), post()
+    async with connected(server) as wire:
+        statuses = []
+        for pieces in ([text], [bad], [text[:-3], text[-3:]], [text + text], [text]):
+            for piece in pieces:
+                wire.writer.write(piece)
+                await wire.writer.drain()
+                await asyncio.sleep(0)
+            statuses.append((await wire.answer())[0])
+        statuses.append((await wire.answer())[0])
+
+    assert statuses == [202, 400, 202, 202, 202, 202]
+    assert await stored_jobs(store) == 6
+
+
+async def test_a_connection_that_idles_after_its_answer_is_closed(server, warm):
+    server.server.config.timeout_keep_alive = 1
+    async with connected(server) as wire:
+        for _ in range(2):
+            wire.writer.write(post())
+            await wire.answer()
+
+        assert await wire.ended() == b""
 
 
 async def test_requests_keep_their_ids_or_get_new_ones(server, warm):
@@ -282,6 +327,20 @@ async def test_the_job_of_a_client_that_has_gone_is_stored_and_its_place_is_free
         assert (await wire.answer())[0] == 202
 
 
+async def test_a_server_that_stops_waits_for_a_body_that_has_begun_to_come(server, store, warm):
+    text = post()
+    async with connected(server) as wire:
+        wire.writer.write(text[:-3])
+        await wait_until_async(lambda: _offered(server))
+        server.server.should_exit = True
+        await wait_until_async(lambda: _closes(server))
+        wire.writer.write(text[-3:])
+        heard = await wire.ended()
+
+    assert heard.startswith(b"HTTP/1.1 202 ")
+    assert b"\r\nconnection: close\r\n" in heard
+
+
 async def test_a_server_that_stops_answers_what_is_under_way(behind, line, store):
     line.set(STALLED)
     async with connected(behind) as wire:
@@ -344,3 +403,7 @@ async def _connections(server, count):
 
 async def _closes(server):
     return not any(each.is_serving() for each in server.server.servers)
+
+
+async def _offered(server):
+    return any(getattr(each, "_is_offered", False) for each in server.server.server_state.connections)
