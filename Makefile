@@ -32,7 +32,7 @@ $(READY): pyproject.toml constraints.txt $(PLUGINS:%=%/pyproject.toml)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(INSTALL) --upgrade pip
 	$(INSTALL) --group dev
-	$(INSTALL) --no-build-isolation --editable '.[all]' $(PLUGINS:%=--editable %)
+	$(INSTALL) --no-build-isolation --editable '.[all,otel]' $(PLUGINS:%=--editable %)
 	@touch $@
 
 setup-heavy: $(HEAVY_READY) ## make .venv-heavy with the plugins that `make setup` leaves out

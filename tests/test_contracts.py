@@ -53,6 +53,8 @@ def test_the_source_keeps_every_contract(copy):
             "only emp_server imports the web framework",
         ),
         ("emp_core/stray.py", "import uvicorn", "only emp_server imports the web framework"),
+        ("emp_core/tracing/stray.py", "import opentelemetry.sdk", "only emp_core.tracing knows OpenTelemetry"),
+        ("emp_server/stray.py", "from opentelemetry import trace", "only emp_core.tracing knows OpenTelemetry"),
         ("emp_server/stray.py", "import pluggy", "only emp_worker imports the plugin manager"),
         ("emp_core/client/stray.py", "import emp_core.store", "the client speaks HTTP, not to the store"),
         ("emp_core/jobs.py", "import pathlib", "what a job is does no I/O"),

@@ -17,7 +17,7 @@ import uvloop
 
 from emp_core import logs
 from emp_core.store import Store, open_store, redacted
-from emp_core.tracing import NO_TRACER, Tracer, start_tracer
+from emp_core.tracing import NO_TRACER, Tracer, log_processors, start_tracer
 from emp_server.app import Application, build_app
 from emp_server.connections import protocol_for, sweep
 from emp_server.open_files import allow_many_files
@@ -80,8 +80,8 @@ def say_where(settings: ServerSettings, listener: socket.socket) -> None:
 
 def serve_process(settings: ServerSettings, sockets: Sequence[socket.socket]) -> None:
     """Serve in this process until SIGTERM or SIGINT."""
+    logs.configure(settings, log_processors(on=settings.tracing))
     tracer = start_tracer("emp-server", on=settings.tracing)
-    logs.configure(settings, tracer.log_processors)
     allow_many_files()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

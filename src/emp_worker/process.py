@@ -22,7 +22,7 @@ import structlog
 
 from emp_core import logs
 from emp_core.errors import SettingsError
-from emp_core.tracing import Tracer, start_tracer
+from emp_core.tracing import Tracer, log_processors, start_tracer
 from emp_worker.plugins import Plugins, load_plugins
 from emp_worker.settings import WorkerSettings
 from emp_worker.supervisor import CANNOT_START
@@ -42,8 +42,7 @@ def main() -> None:
     orders = _take_orders()
     given = json.loads(orders.readline())
     settings = WorkerSettings.model_validate(given["settings"])
-    tracer = start_tracer(SERVICE, on=settings.tracing)
-    logs.configure(settings, tracer.log_processors)
+    logs.configure(settings, log_processors(on=settings.tracing))
     plugins = load_plugins(
         only=settings.plugins,
         disabled=settings.plugins_disabled,
@@ -55,6 +54,7 @@ def main() -> None:
     settings = settings.model_copy(update={"plugins_disabled": disabled})
     try:
         check(settings, plugins)
+        tracer = start_tracer(SERVICE, on=settings.tracing)
         # What is there now stays: a full collection need not look through the modules of all plugins.
         gc.collect()
         gc.freeze()

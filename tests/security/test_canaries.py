@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from support.collector import collecting
 from support.processes import free_port, marked
 from support.stores import started_store
 from support.waiting import wait_until
@@ -21,9 +22,12 @@ EMP = [sys.executable, "-m", "emp_core.cli"]
 def told(tmp_path, start_process):
     """Run a server and a worker on a store with a password, do right and wrong things, and give all that was said."""
     texts: dict[str, str] = {}
-    with started_store(tmp_path / "store", "--requirepass", PASSWORD, wait=False) as store:
+    with (
+        started_store(tmp_path / "store", "--requirepass", PASSWORD, wait=False) as store,
+        collecting() as collector,
+    ):
         url = f"redis://:{PASSWORD}@127.0.0.1:{store.port}/0"
-        env = {"EMP_REDIS_URL": url, "EMP_LOG_LEVEL": "debug"}
+        env = {"EMP_REDIS_URL": url, "EMP_LOG_LEVEL": "debug", **collector.env}
 
         def made():
             process = start_process([*EMP, "keys", "create", "tester", "--scope", "admin"], env=env)
@@ -47,6 +51,8 @@ def told(tmp_path, start_process):
             texts["without a store"] = client.get("/v1/jobs").text + client.get("/").text
         wait_until(lambda: "store" in worker.output())
         texts["log of the server"], texts["log of the worker"] = server.output(), worker.output()
+        wait_until(lambda: any(span.name == "process simulation.run" for span in collector.spans))
+        texts["spans"] = b"".join(collector.raw).decode("latin-1")
     return key, texts
 
 
@@ -77,10 +83,11 @@ def _use(client, key):
 
 
 @pytest.mark.slow
-def test_no_log_error_page_metric_or_process_title_tells_a_secret(told):
+def test_no_log_error_page_metric_span_or_process_title_tells_a_secret(told):
     key, texts = told
 
     for secret in (PASSWORD, key, key.rpartition("_")[2]):
         assert not [where for where, text in texts.items() if secret in text], secret
     assert not [where for where, text in texts.items() if MARKER in text]
     assert "server_starts" in texts["log of the server"]
+    assert "invalid-payload" in texts["spans"]

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from emp_core.ids import JobId, new_job_id
 from emp_core.jobs import FINAL_STATES, Job, JobDetails, Submission
 from emp_core.store import Store
+from emp_core.tracing import NO_TRACER, Tracer
 from emp_worker import JobType, hookspecs
 from emp_worker.plugins import LoadedType, Plugins
 from emp_worker.settings import WorkerSettings
@@ -45,6 +46,7 @@ class Bench:
     url: str
     namespace: str
     reports: list[dict[str, Any]] = field(default_factory=list)
+    tracer: Tracer = NO_TRACER
 
     @asynccontextmanager
     async def work(self, *job_types: JobType, hooks: object | None = None, **settings: Any) -> AsyncIterator[Worker]:
@@ -52,7 +54,9 @@ class Bench:
         given = {"redis_url": self.url, "namespace": self.namespace, "grace": 0, **settings}
         (distribution,) = settings.get("plugins", ("test",))
         plugins = plugins_of(*job_types, hooks=hooks, distribution=distribution)
-        worker = Worker(WorkerSettings(**given), plugins, lambda facts: self.reports.append(dict(facts)))
+        worker = Worker(
+            WorkerSettings(**given), plugins, lambda facts: self.reports.append(dict(facts)), tracer=self.tracer
+        )
         running = asyncio.create_task(worker.run())
         try:
             yield worker

@@ -15,6 +15,7 @@ import httpx2
 from emp_core.ids import JobId, WorkerId, new_worker_id
 from emp_core.jobs import Announcement, ClaimedJob, Completed, Failed, Reason, Report, Started
 from emp_core.store import Reply, Store
+from emp_core.tracing import NO_TRACER, Tracer
 from emp_server.serving import Server, make_server, store_of
 from emp_server.settings import ServerSettings
 from support.waiting import wait_until
@@ -45,8 +46,9 @@ ANYTHING = Announcement(job_type="any.thing", digest="d-any", distribution="emp-
 class RunningServer:
     """A server in a thread of its own."""
 
-    def __init__(self, settings: ServerSettings, port: int = 0) -> None:
+    def __init__(self, settings: ServerSettings, port: int = 0, tracer: Tracer = NO_TRACER) -> None:
         self.settings = settings
+        self.tracer = tracer
         self.listener = socket.create_server(("127.0.0.1", port))
         self.port: int = self.listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
@@ -57,7 +59,7 @@ class RunningServer:
     async def _serve(self) -> None:
         self.loop = asyncio.get_running_loop()
         async with store_of(self.settings) as store:
-            self.server = make_server(self.settings, store)
+            self.server = make_server(self.settings, store, self.tracer)
             await self.server.serve([self.listener])
 
     def start(self) -> None:
@@ -80,9 +82,9 @@ class RunningServer:
 
 
 @contextmanager
-def running(settings: ServerSettings) -> Iterator[RunningServer]:
+def running(settings: ServerSettings, tracer: Tracer = NO_TRACER) -> Iterator[RunningServer]:
     """Run a server while the body runs."""
-    server = RunningServer(settings)
+    server = RunningServer(settings, tracer=tracer)
     server.start()
     try:
         yield server

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ def apart(payload: Text, job) -> None:
     work(payload, job)
 
 def modules(payload: Text) -> list[str]:
-    return sorted(name for name in sys.modules if name.startswith(("opentelemetry.sdk", "opentelemetry.exporter")))
+    return sorted(sys.modules)
 
 @hookimpl
 def emp_job_types():
@@ -70,11 +71,13 @@ class Emp:
     worker: StartedProcess
     collector: Collector
 
-    def run(self, job_type: str, parent: str | None = None, **payload: Any) -> dict[str, Any]:
+    def run(
+        self, job_type: str, parent: str | None = None, options: Mapping[str, Any] | None = None, **payload: Any
+    ) -> dict[str, Any]:
         """Submit a job with this `traceparent`, and give it when it has ended."""
         job: dict[str, Any] = self.client.post(
             "/v1/jobs?wait=20",
-            json={"job_type": job_type, "payload": payload},
+            json={"job_type": job_type, "payload": payload, **(options or {})},
             headers={} if parent is None else {"traceparent": parent},
         ).json()
         assert job.get("state") in {"completed", "failed"}, job
@@ -104,7 +107,7 @@ def start_emp(tmp_path_factory: pytest.TempPathFactory, valkey: EmbeddedStore) -
             "EMP_PLUGINS": "traced-plugin",
             "EMP_PLUGINS_IMPORT_LIMIT": "0",
             "EMP_LOG_FORMAT": "json",
-            "PYTHONPATH": str(folder),
+            "PYTHONPATH": os.pathsep.join([str(folder), *([site] if (site := env.get("EMP_TEST_SITE")) else [])]),
         }
         log = folder / f"process-{len(started)}.log"
         started.append(StartedProcess([EMP, *args], log=log, env={**ours, **env}, cwd=folder))

@@ -93,14 +93,19 @@ def test_log_lines_carry_the_ids_of_the_trace(emp, trace_id, parent):
     assert (line["trace_id"], line["span_id"], line["job_id"]) == (trace_id, own.span_id, job["id"])
 
 
-def test_a_worker_that_stops_sends_what_it_has(start_both, emp, trace_id, parent):
-    """The spans of the last jobs are there when the process has ended, also those of its child processes."""
-    late = {**emp.collector.env, "OTEL_BSP_SCHEDULE_DELAY": "600000", "EMP_NAMESPACE": "stops"}
+def test_what_a_handler_did_before_its_end_is_sent(start_both, emp, trace_id, parent):
+    """A child that is killed has sent the handler's spans; a worker and a server that stop send what they have."""
+    late = {**emp.collector.env, "OTEL_BSP_SCHEDULE_DELAY": "600000", "EMP_NAMESPACE": f"t{trace_id[:20]}"}
     stopped = start_both(emp.collector, **late)
-    stopped.run("traced.process", parent)
+
+    killed = stopped.run("traced.process", parent, options={"timeout": 1, "max_attempts": 1}, seconds=60)
+    [own] = stopped.spans(trace_id, 1)
+    assert (killed["reason"], own.name) == ("timeout", "own work")
 
     for process in (stopped.worker, stopped.server):
         process.send(signal.SIGTERM)
 
     assert (stopped.worker.wait(), stopped.server.wait()) == (0, 0)
+    [process] = emp.collector.trace(trace_id).named("process traced.process")
+    assert (own.parent_id, process.attributes["error.type"]) == (process.span_id, "timeout")
     assert len(emp.collector.trace(trace_id)) == 4

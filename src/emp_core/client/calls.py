@@ -17,6 +17,7 @@ from emp_core.client.submission import JobRequest, envelope
 from emp_core.client.views import JobTypeView, JobUpdate, JobView, LogLine, Progress, StatsView, WhoView, WorkerView
 from emp_core.errors import EmpError, InvalidRequest, NotFound, StateConflict
 from emp_core.jobs import JobState
+from emp_core.tracing import trace_headers
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -115,7 +116,7 @@ def submit(request: JobRequest, wait: float | None) -> Call[JobView]:
     key = request.idempotency_key or ""
     if _KEY.fullmatch(key) is None:
         raise InvalidRequest("an idempotency key is 1 to 255 visible ASCII characters")
-    headers = {**JSON, "idempotency-key": key}
+    headers = {**JSON, **trace_headers(), "idempotency-key": key}
     params = {} if wait is None else {"wait": f"{wait:g}"}
     return Call("POST", "/v1/jobs", _JOB, params, headers, envelope(request), wait=wait or 0.0)
 
@@ -129,7 +130,9 @@ def submit_batch(envelopes: Sequence[bytes]) -> Call[list[JobView | EmpError]]:
             raise ValueError(f"{len(envelopes)} jobs were sent, {len(items)} answered")
         return items
 
-    return Call("POST", "/v1/jobs/batch", read, headers=JSON, content=b"[" + b",".join(envelopes) + b"]")
+    return Call(
+        "POST", "/v1/jobs/batch", read, headers={**JSON, **trace_headers()}, content=b"[" + b",".join(envelopes) + b"]"
+    )
 
 
 def _batch_item(document: Mapping[str, Any]) -> JobView | EmpError:

@@ -1,7 +1,7 @@
 """Traces: spans over what happens to a job, in the words of the OpenTelemetry conventions for messaging.
 
 Off, nothing here imports OpenTelemetry: `NO_TRACER` stands in its place. On, `start_tracer` gives a tracer of
-`emp_core.tracing.sdk`, the only module with the exporter that knows the library.
+`emp_core.tracing.sdk`, which with the modules beside it alone knows the library.
 
 A trace context travels as a text (see `emp_core.tracing.context`): in a header, in a job's record, to a child process.
 """
@@ -9,9 +9,12 @@ A trace context travels as a text (see `emp_core.tracing.context`): in a header,
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from emp_core.errors import SettingsError
 
 if TYPE_CHECKING:  # the command starts without it
     from structlog.typing import Processor
@@ -62,10 +65,6 @@ class Tracer(Protocol):
     def is_on(self) -> bool:
         """Whether anybody wants them."""
 
-    @property
-    def log_processors(self) -> Sequence[Processor]:
-        """What adds the ids of the current span to log lines."""
-
     def begin(
         self, operation: Operation, trace: str, attributes: Attributes, job_type: str = "", at: int | None = None
     ) -> Span:
@@ -73,9 +72,6 @@ class Tracer(Protocol):
 
     def enter(self, trace: str) -> None:
         """Let a context be the current one from here on in this task, and in what the task starts."""
-
-    def current(self) -> str:
-        """Give the current context; empty where there is none."""
 
     def flush_soon(self) -> None:
         """Send what has ended, in the background."""
@@ -109,7 +105,6 @@ class NoTracer:
     """In the place of a tracer, while tracing is off."""
 
     is_on = False
-    log_processors: Sequence[Processor] = ()
 
     def begin(
         self, operation: Operation, trace: str, attributes: Attributes, job_type: str = "", at: int | None = None
@@ -119,10 +114,6 @@ class NoTracer:
 
     def enter(self, trace: str) -> None:
         """Do nothing."""
-
-    def current(self) -> str:
-        """Give no context."""
-        return ""
 
     def flush_soon(self) -> None:
         """Do nothing."""
@@ -150,12 +141,38 @@ def start_tracer(service: str, *, on: bool) -> Tracer:
     Args:
         service: the name of the service, where OTEL_SERVICE_NAME says no other.
         on: the setting `tracing`, which is refused where the extra is not installed.
+
+    Raises:
+        SettingsError: one of the variables says what cannot be.
     """
     if not on:
         return NO_TRACER
-    from emp_core.tracing.sdk import start_sdk  # noqa: PLC0415 - OpenTelemetry is imported only if it is wanted
+    try:
+        from emp_core.tracing.sdk import start_sdk  # noqa: PLC0415 - imported only if it is wanted; it reads variables
 
-    return start_sdk(service)
+        return start_sdk(service)
+    except ValueError as error:
+        raise SettingsError(f"a variable of OpenTelemetry (OTEL_...) has a wrong value: {error}") from error
+
+
+def log_processors(*, on: bool) -> Sequence[Processor]:
+    """Give what adds the ids of the current span to log lines."""
+    if not on:
+        return ()
+    from emp_core.tracing.current import add_ids  # noqa: PLC0415 - as above
+
+    return (add_ids,)
+
+
+def trace_headers() -> Mapping[str, str]:
+    """Give the headers that continue the current trace of this process, if it makes traces, with us or without."""
+    if "opentelemetry.trace" not in sys.modules:  # then nobody can have begun one
+        return {}
+    from emp_core.tracing.context import carrier  # noqa: PLC0415 - as above
+    from emp_core.tracing.current import current_trace  # noqa: PLC0415 - as above
+
+    trace = current_trace()
+    return carrier(trace) if trace else {}
 
 
 def must_be_installed(value: Any) -> Any:

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import MutableMapping
 from importlib.metadata import version
-from typing import Any, Final
+from typing import Final
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace as otel
-from opentelemetry.context import Context
 from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import SpanKind, Status, StatusCode
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-from structlog.typing import Processor
 
 from emp_core.tracing import Attributes, Operation
-from emp_core.tracing.context import carrier, joined
+from emp_core.tracing.current import context_of, text_of
 from emp_core.tracing.exporting import PatientExporter
 
 STOP_WITHIN: Final = 2.0
@@ -30,7 +26,6 @@ _KINDS: Final = {
 }
 """By the conventions for messaging spans: https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/"""
 _NAMES: Final = {operation: operation.name.lower() for operation in Operation}
-_propagator: Final = TraceContextTextMapPropagator()
 
 
 def start_sdk(service: str) -> SdkTracer:
@@ -64,7 +59,6 @@ class SdkTracer:
         self._provider = provider
         self._is_ours = is_ours
         self._tracer = provider.get_tracer("emp", version("emp-jobs"))
-        self.log_processors: tuple[Processor, ...] = (_add_ids,)
 
     def begin(
         self, operation: Operation, trace: str, attributes: Attributes, job_type: str = "", at: int | None = None
@@ -81,7 +75,7 @@ class SdkTracer:
             said["messaging.destination.name"] = job_type
         span = self._tracer.start_span(
             f"{name} {job_type}" if job_type else name,
-            context=_context_of(trace),
+            context=context_of(trace),
             kind=_KINDS[operation],
             attributes=said,
             start_time=at,
@@ -92,11 +86,7 @@ class SdkTracer:
 
     def enter(self, trace: str) -> None:
         """Let a context be the current one."""
-        otel_context.attach(_context_of(trace))
-
-    def current(self) -> str:
-        """Give the current context."""
-        return _text_of(otel.get_current_span())
+        otel_context.attach(context_of(trace))
 
     def flush_soon(self) -> None:
         """Send what has ended, in the background."""
@@ -123,7 +113,7 @@ class SdkSpan:
     @property
     def trace(self) -> str:
         """Its context."""
-        return _text_of(self._span)
+        return text_of(self._span)
 
     def enter(self) -> None:
         """Let it be the current span."""
@@ -150,25 +140,3 @@ class SdkSpan:
         if not self._has_ended:
             self._has_ended = True
             self._span.end(at)
-
-
-def _context_of(trace: str) -> Context:
-    """Read a context; an empty one, in which a new trace begins, where the text is none."""
-    return _propagator.extract(carrier(trace), context=Context()) if trace else Context()
-
-
-def _text_of(span: otel.Span) -> str:
-    context = span.get_span_context()
-    if not context.is_valid:
-        return ""
-    ids = f"{otel.format_trace_id(context.trace_id)}-{otel.format_span_id(context.span_id)}"
-    return joined(f"00-{ids}-{context.trace_flags:02x}", context.trace_state.to_header())
-
-
-def _add_ids(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Add the ids of the current span to a log line."""
-    context = otel.get_current_span().get_span_context()
-    if context.is_valid:
-        event.setdefault("trace_id", otel.format_trace_id(context.trace_id))
-        event.setdefault("span_id", otel.format_span_id(context.span_id))
-    return event

@@ -19,7 +19,7 @@ import traceback
 import structlog
 
 from emp_core import logs
-from emp_core.tracing import start_tracer
+from emp_core.tracing import log_processors, start_tracer
 from emp_worker.isolation import Runners
 from emp_worker.isolation.frames import Ready, Start, read_to_child
 from emp_worker.isolation.leftovers import adopt_orphans
@@ -66,9 +66,9 @@ def _set_up() -> None:
 
 def _serve(connection: socket.socket, start: Start) -> None:
     sys.path[:] = start.sys_path
-    tracer = start_tracer(SERVICE, on=start.tracing)
-    logs.configure(start, tracer.log_processors)
+    logs.configure(start, log_processors(on=start.tracing))
     plugins = load_plugins(only=start.only, disabled=start.disabled, prefer=start.prefer)
+    tracer = start_tracer(SERVICE, on=start.tracing)
     types = {name: loaded.job_type for name, loaded in plugins.types.items()}
     outbox = Outbox(connection)
     threading.Thread(target=_write, args=(outbox,), name="emp-outbox", daemon=True).start()
