@@ -16,9 +16,9 @@ class KeptSpans:
 
     def __init__(self) -> None:
         self._kept = InMemorySpanExporter()
-        provider = TracerProvider(shutdown_on_exit=False)
-        provider.add_span_processor(SimpleSpanProcessor(self._kept))
-        self.tracer = SdkTracer(provider, is_ours=True)
+        self.provider = TracerProvider(shutdown_on_exit=False)
+        self.provider.add_span_processor(SimpleSpanProcessor(self._kept))
+        self.tracer = SdkTracer(self.provider, is_ours=True)
 
     def all(self) -> Sequence[ReadableSpan]:
         """Give the spans that have ended."""

@@ -84,6 +84,18 @@ def test_an_unsampled_request_stays_unsampled(emp, trace_id):
     assert emp.collector.trace(trace_id) == []
 
 
+def test_there_are_no_spans_but_ours_and_the_handlers(emp, trace_id, parent):
+    """A library that makes its own as soon as there is a provider, as FastAPI does, was told not to."""
+    for path in ("/v1/jobs", "/v1/job-types", "/metrics", "/"):
+        emp.client.get(path, headers={"traceparent": parent})
+    emp.client.post("/v1/jobs/batch", json=[], headers={"traceparent": parent})
+    emp.run("traced.async", parent)
+
+    spans = emp.spans(trace_id, 5)
+    assert {span.name.split()[0] for span in spans} == {"submit", "claim", "process", "own"}
+    assert len(spans) == 5
+
+
 def test_log_lines_carry_the_ids_of_the_trace(emp, trace_id, parent):
     """Who reads a line that a handler logs finds its trace and its span."""
     job = emp.run("traced.async", parent)

@@ -15,6 +15,7 @@ from emp_core.errors import EmpError
 from emp_core.outage import Outage
 
 _THEIRS: Final = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
+_HINT: Final = "start the collector, or say where it is (OTEL_EXPORTER_OTLP_ENDPOINT); spans are dropped until then"
 _log = structlog.get_logger("emp.tracing")
 
 
@@ -28,18 +29,20 @@ class PatientExporter(SpanExporter):
     def __init__(self) -> None:
         self._exporter = OTLPSpanExporter()
         self._outage = Outage(_log, "spans_not_exported", "collector_is_back")
-        self._heard = _LastWords()
+        self._heard = _Complaints()
         said = logging.getLogger(_THEIRS)
         said.addHandler(self._heard)
         said.propagate = False
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Send spans."""
+        self._heard.first = ""
         result = self._exporter.export(spans)
         if result is SpanExportResult.SUCCESS:
             self._outage.over()
         else:
-            self._outage.failed(EmpError(self._heard.last), spans=len(spans))
+            why = self._heard.first or "the collector did not take them"
+            self._outage.failed(EmpError(why), spans=len(spans), hint=_HINT)
         return result
 
     def shutdown(self) -> None:
@@ -51,13 +54,13 @@ class PatientExporter(SpanExporter):
         return self._exporter.force_flush(timeout_millis)
 
 
-class _LastWords(logging.Handler):
-    """Keeps what was logged last."""
+class _Complaints(logging.Handler):
+    """Keeps what was complained of first: it says why, where the later ones say that time is over."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self.last = "the collector did not take them"
+        self.first = ""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep a line."""
-        self.last = record.getMessage()
+        self.first = self.first or record.getMessage()
