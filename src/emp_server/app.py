@@ -6,15 +6,15 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from http import HTTPStatus
 from importlib.resources import files
 from typing import Any, Final
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.routing import Mount, Route, compile_path
+from starlette.routing import BaseRoute, Mount, Route, compile_path
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -42,7 +42,7 @@ from emp_server.keyring import KeyRing
 from emp_server.lasting import lasting
 from emp_server.live_document import LiveDocument
 from emp_server.metrics.traffic import Traffic
-from emp_server.monitor.routes import monitor_router
+from emp_server.monitor.routes import monitor_routes
 from emp_server.openapi import Describer
 from emp_server.parts import Parts
 from emp_server.pressure import Pressure
@@ -194,6 +194,24 @@ class _WrongMethod:
         raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED)
 
 
+@cache
+def _api_routes() -> tuple[BaseRoute, ...]:
+    """Give the API's routes. They know no server: what is slow to build serves all that a process has."""
+    router = APIRouter(redirect_slashes=False, generate_unique_id_function=lambda route: route.name)
+    shadowed = _shadowed()
+    for at, (method, path, endpoint, access) in enumerate(ROUTES):
+        guards = guarded(access)
+        router.add_api_route(path, endpoint, methods=[method], response_model=None, dependencies=guards)
+        if method == "GET":
+            # As GET without the body, which the ASGI server leaves out (RFC 9110, section 9.3.2).
+            router.add_api_route(
+                path, endpoint, methods=["HEAD"], response_model=None, include_in_schema=False, dependencies=guards
+            )
+        if path in shadowed and path not in {later for _, later, *_ in ROUTES[at + 1 :]}:
+            router.routes.append(Route(path, _WrongMethod()))
+    return tuple(router.routes)
+
+
 def _framework(parts: Parts, submit: SubmitJob) -> FastAPI:
     @asynccontextmanager
     async def life(_app: FastAPI) -> AsyncIterator[None]:
@@ -207,7 +225,6 @@ def _framework(parts: Parts, submit: SubmitJob) -> FastAPI:
         # One switch decides about traces, and it is ours; what goes around the framework would have none of its own.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         redirect_slashes=False,
-        generate_unique_id_function=lambda route: route.name,
         exception_handlers={
             EmpError: on_emp_error,
             RequestValidationError: on_refused_parameters,
@@ -216,21 +233,11 @@ def _framework(parts: Parts, submit: SubmitJob) -> FastAPI:
         },
     )
     app.state.parts = parts
-    shadowed = _shadowed()
-    for at, (method, path, endpoint, access) in enumerate(ROUTES):
-        guards = guarded(access)
-        app.add_api_route(path, endpoint, methods=[method], response_model=None, dependencies=guards)
-        if method == "GET":
-            # As GET without the body, which the ASGI server leaves out (RFC 9110, section 9.3.2).
-            app.add_api_route(
-                path, endpoint, methods=["HEAD"], response_model=None, include_in_schema=False, dependencies=guards
-            )
-        if path in shadowed and path not in {later for _, later, *_ in ROUTES[at + 1 :]}:
-            app.router.routes.append(Route(path, _WrongMethod()))
+    app.router.routes.extend(_api_routes())
     # Known to the router as well, so that a wrong method there is answered with the right ones.
     app.router.routes.append(Route(SUBMIT_PATH, submit, methods=["POST"]))
     app.router.routes.append(Route(SUBMIT_TYPED_PATH, SubmitTypedJob(parts), methods=["POST"]))
-    app.include_router(monitor_router())
+    app.router.routes.extend(monitor_routes())
     who_may = {endpoint.__name__: access for _, _, endpoint, access in ROUTES}
     page_items = parts.settings.page_default_items, parts.settings.page_limit_items
     app.state.live_document = LiveDocument(Describer(app.routes, who_may, page_items))

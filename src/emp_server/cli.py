@@ -30,6 +30,9 @@ def server(**flags: Any) -> None:
     """
     import asyncio
 
+    import emp_core.plain_structlog  # noqa: F401 - before structlog
+
+    # isort: split
     from emp_core import logs
     from emp_core.admission import admit
     from emp_server.processes import Processes

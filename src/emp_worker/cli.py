@@ -40,6 +40,9 @@ def worker(**flags: Any) -> None:
     """
     import asyncio
 
+    import emp_core.plain_structlog  # noqa: F401 - before structlog
+
+    # isort: split
     from emp_core import logs
     from emp_core.admission import admit
     from emp_core.errors import SettingsError

@@ -6,6 +6,9 @@ a step that it comes to, a finding, and at last that it is through.
 
 from __future__ import annotations
 
+import emp_core.plain_structlog  # noqa: F401 - before structlog
+
+# isort: split
 import dataclasses
 import json
 import os

@@ -7,6 +7,9 @@ know goes as JSON lines to the descriptor that the settings line names.
 
 from __future__ import annotations
 
+import emp_core.plain_structlog  # noqa: F401 - before structlog
+
+# isort: split
 import asyncio
 import contextlib
 import gc

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import ssl
 import time
 
 import pytest
 
 from emp_core.client import AsyncEmpClient, EmpClient, JobRequest
+from emp_core.client.connecting import Line
 from emp_core.errors import EmpError, SettingsError, StoreUnavailable, Unreachable, WaitTimedOut
 from support.broken_server import HANG_UP, answer, broken_server, stream
 from support.processes import free_port
@@ -180,3 +182,14 @@ def test_the_environment_is_not_looked_at(monkeypatch):
 
     with broken_server([answer(200, JOB)]) as server, EmpClient(server.url) as client:
         assert client.get("x").id == JOB["id"]
+
+
+def test_certificates_are_read_and_checked_where_the_line_is_encrypted():
+    assert Line("https://jobs.example").client_arguments()["verify"] is True
+
+
+def test_a_line_that_is_not_encrypted_trusts_no_certificate():
+    context = Line("http://jobs.example").client_arguments()["verify"]
+
+    assert context.get_ca_certs() == []
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)

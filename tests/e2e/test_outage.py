@@ -8,9 +8,8 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import httpx2
-
 from emp_core.errors import StoreUnavailable
+from support.plain_http import ask
 from support.processes import StartedProcess
 from support.waiting import wait_until
 
@@ -67,7 +66,7 @@ def test_a_store_that_comes_back_empty_is_said_and_worked_on(stack: Stack, worke
 
 def readiness(stack: Stack) -> dict[str, Any]:
     """Ask the server whether it is ready."""
-    return dict(httpx2.get(f"{stack.url}/readyz", trust_env=False, timeout=20).json())
+    return dict(ask(f"{stack.url}/readyz").json())
 
 
 def completed(stack: Stack) -> int:

@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx2
 
 from faults.proxy import Proxy
+from support.plain_http import ask
 from support.processes import StartedProcess, free_port, is_alive
 from support.waiting import wait_until
 
@@ -77,7 +78,7 @@ class Server(Unit):
     def is_ready(self) -> bool:
         """Tell whether it answers and has its store."""
         try:
-            return httpx2.get(f"{self.url}/readyz", timeout=2.0, trust_env=False).is_success
+            return ask(f"{self.url}/readyz", timeout=2.0).is_success
         except httpx2.TransportError:
             return False
 

@@ -8,9 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import httpx2
 import pytest
 
+from support.plain_http import ask
 from support.running import running_stack
 
 BIN = Path(sys.executable).parent
@@ -29,7 +29,7 @@ def generated(url, tmp_path_factory):
     """Generate the client `emp_api`, importable; give what the generator said."""
     folder = tmp_path_factory.mktemp("generated")
     document = folder / "openapi.json"
-    document.write_bytes(httpx2.get(f"{url}/openapi.json", trust_env=False).content)
+    document.write_bytes(ask(f"{url}/openapi.json").content)
     command = [BIN / "openapi-python-client", "generate", "--path", document, "--meta", "none"]
     ran = subprocess.run(
         [*command, "--output-path", folder / "emp_api"],

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 
-import httpx2
 import pytest
 
 from support.crowds import open_files, serving
+from support.plain_http import asking
 from support.waiting import wait_until_async
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -64,7 +64,7 @@ async def test_ten_thousand_idle_streams_keep_nobody_from_submitting(served, wor
     await wait_until_async(lambda: asyncio.sleep(0, Stream.opened == STREAMS), timeout=200)
     more_connections = await served.connections() - connections
     kib_each = (served.memory_kib() - memory) / STREAMS
-    async with httpx2.AsyncClient(base_url=served.url, trust_env=False, timeout=60) as client:
+    async with asking(served.url, timeout=60) as client:
         began = time.monotonic()
         submitted = await client.post("/v1/jobs", json={"job_type": "any.thing", "payload": None})
         took = time.monotonic() - began

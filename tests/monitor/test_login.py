@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-import httpx2
 import pytest
 
 from emp_core.api_keys import Scope, new_key
 from support.page_reading import Reader
+from support.plain_http import asking
 from support.serving import running
 
 pytestmark = pytest.mark.anyio
@@ -130,7 +130,7 @@ async def test_a_key_that_only_submits_begins_where_it_may_be(log_in, client):
 
 async def test_a_server_that_asks_nobody_says_so(settings, store):
     with running(settings.model_copy(update={"require_key": False})) as server:
-        async with httpx2.AsyncClient(base_url=server.url, trust_env=False) as client:
+        async with asking(server.url) as client:
             answer = await client.get("/login")
 
     assert "asks nobody for a key" in Reader(answer.text).text

@@ -8,6 +8,7 @@ import httpx2
 import pytest
 
 from emp_core.api_keys import Scope, new_key
+from support.plain_http import asking
 from support.serving import running, stored_jobs, submit
 
 pytestmark = pytest.mark.anyio
@@ -151,7 +152,7 @@ async def test_the_pages_of_the_monitor_have_their_scopes_too(settings, store, k
     from emp_server.monitor.routes import PAGES  # noqa: PLC0415 - only here
 
     with running(settings) as server:
-        async with httpx2.AsyncClient(base_url=server.url, trust_env=False, follow_redirects=False) as client:
+        async with asking(server.url) as client:
             wrong = []
             for method, path, _, access in PAGES:
                 if access.open:

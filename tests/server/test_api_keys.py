@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-import httpx2
 import pytest
 
 from emp_core.api_keys import Scope, new_key
+from support.plain_http import asking
 from support.waiting import wait_until_async
 
 from .conftest import running, submit
@@ -175,7 +175,7 @@ async def test_idempotency_keys_belong_to_the_api_key(client, store):
 async def test_on_loopback_a_key_is_asked_for_as_soon_as_there_is_one(settings, store):
     open_settings = settings.model_copy(update={"require_key": False})
     with running(open_settings) as server:
-        async with httpx2.AsyncClient(base_url=server.url, trust_env=False) as client:
+        async with asking(server.url) as client:
             assert (await client.get("/v1/whoami")).json()["key_id"] is None
             key, headers = await make(store, Scope.READ)
 

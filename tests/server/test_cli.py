@@ -10,6 +10,7 @@ import sys
 import httpx2
 import pytest
 
+from support.plain_http import ask
 from support.waiting import wait_until
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - that it is refused is what is tested
@@ -22,7 +23,7 @@ def url_of(process):
 
 def is_ready(url):
     try:
-        return httpx2.get(f"{url}/readyz", trust_env=False).status_code == 200
+        return ask(f"{url}/readyz").status_code == 200
     except httpx2.TransportError:
         return False
 
@@ -83,7 +84,7 @@ def test_beyond_loopback_a_server_with_a_key_serves_its_holder_and_nobody_else(s
     url = "http://127.0.0.1:" + url_of(process).rpartition(":")[2]
     wait_until(lambda: is_ready(url))
 
-    assert httpx2.get(f"{url}/v1/jobs", trust_env=False).status_code == 401
+    assert ask(f"{url}/v1/jobs").status_code == 401
     assert httpx2.get(f"{url}/v1/jobs", headers={"authorization": f"Bearer {key}"}, trust_env=False).status_code == 200
     assert key not in process.output()
 
@@ -119,7 +120,7 @@ def test_a_taken_port_is_an_error_in_one_line(start_process, options):
 def test_the_store_s_password_is_in_no_log(start_process, namespace):
     process = start_process([*EMP, "--port", "0", "--redis-url", "redis://user:canary@127.0.0.1:1/0"])
     url = url_of(process)
-    assert httpx2.get(f"{url}/readyz", trust_env=False).status_code == 503
+    assert ask(f"{url}/readyz").status_code == 503
     process.send(signal.SIGTERM)
 
     assert process.wait() == 0

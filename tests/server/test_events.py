@@ -7,11 +7,11 @@ import time
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
-import httpx2
 import msgspec
 import pytest
 from redis.asyncio import Redis
 
+from support.plain_http import asking
 from support.waiting import wait_until_async
 
 from .conftest import running, submit
@@ -102,7 +102,7 @@ async def test_the_stream_of_a_job_that_has_ended_shows_it_and_ends(client, work
 async def test_the_stream_of_a_job_that_is_not_kept_any_more_just_ends(settings, store):
     quick = settings.model_copy(update={"stream_keep_alive": timedelta(milliseconds=50)})
     with running(quick) as server:
-        client = httpx2.AsyncClient(base_url=server.url, trust_env=False)
+        client = asking(server.url)
         async with client, stream(client, f"/v1/jobs/{await submit(client)}/events") as events:
             _, _, job = await events.event()
             async with Redis.from_url(settings.redis_url) as admin:
@@ -120,7 +120,7 @@ async def test_a_stream_says_how_soon_to_come_back(client):
 async def test_a_silent_stream_says_that_it_lives(settings, store):
     quick = settings.model_copy(update={"stream_keep_alive": timedelta(milliseconds=50)})
     with running(quick) as server:
-        client = httpx2.AsyncClient(base_url=server.url, trust_env=False)
+        client = asking(server.url)
         async with client, stream(client, f"/v1/jobs/{await submit(client)}/events") as events:
             await events.event()
 
@@ -140,7 +140,7 @@ async def test_a_client_that_leaves_frees_its_place(client, server):
 
 async def test_a_server_that_stops_ends_its_streams_promptly(settings, store):
     with running(settings) as server:
-        client = httpx2.AsyncClient(base_url=server.url, trust_env=False)
+        client = asking(server.url)
         async with (
             client,
             stream(client, f"/v1/jobs/{await submit(client)}/events") as one,
@@ -219,7 +219,7 @@ async def test_every_event_has_an_id(client, worker):
 async def test_every_silent_stream_says_that_it_lives(settings, store, path):
     quick = settings.model_copy(update={"stream_keep_alive": timedelta(milliseconds=50)})
     with running(quick) as server:
-        client = httpx2.AsyncClient(base_url=server.url, trust_env=False)
+        client = asking(server.url)
         async with client, stream(client, path) as events:
             while await events.line() != ": still here":
                 pass

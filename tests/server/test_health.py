@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from emp_core.store import open_store
 from emp_core.store.embedded import EmbeddedStore
 from emp_server.settings import ServerSettings
+from support.plain_http import asking
 from support.waiting import wait_until_async
 
 from .conftest import ANYTHING, RunningServer, register, running, submit
@@ -31,7 +32,7 @@ async def served(own_store: EmbeddedStore) -> AsyncIterator[tuple[RunningServer,
     async with open_store(own_store.url, "mine") as store:
         await store.types.announce([ANYTHING])
     with running(settings) as server:
-        async with httpx2.AsyncClient(base_url=server.url, timeout=20, trust_env=False) as client:
+        async with asking(server.url) as client:
             yield server, client
 
 
@@ -129,7 +130,7 @@ async def test_a_server_starts_while_its_store_is_away(tmp_path):
     with own:
         url = own.url
     with running(ServerSettings(redis_url=url, namespace="mine")) as server:
-        async with httpx2.AsyncClient(base_url=server.url, timeout=20, trust_env=False) as client:
+        async with asking(server.url) as client:
             assert (await client.get("/readyz")).status_code == 503
 
 

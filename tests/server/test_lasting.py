@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import httpx2
 import pytest
 import structlog
 
@@ -10,6 +9,7 @@ from emp_core.janitor import Janitor
 from emp_server import lasting as lasting_module
 from emp_server.lasting import lasting
 from emp_server.updates import Signal, Updates
+from support.plain_http import asking
 from support.waiting import wait_until_async
 
 from .conftest import register, running, submit
@@ -78,7 +78,7 @@ async def test_a_server_goes_on_sweeping_after_an_unforeseen_error(settings, sto
 
     monkeypatch.setattr(Janitor, "step", step)
     with running(settings) as server:
-        async with httpx2.AsyncClient(base_url=server.url, timeout=20, trust_env=False) as client:
+        async with asking(server.url) as client:
             job_id = await submit(client, delay=0.2)
 
             await wait_until_async(lambda: _is_pending(client, job_id))

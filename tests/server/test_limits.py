@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 
-import httpx2
 import pytest
 
 from emp_core.api_keys import Scope, new_key
@@ -17,6 +16,7 @@ from emp_server.pressure import Pressure
 from emp_server.rates import Rates
 from emp_server.refusals import Refusals
 from emp_server.settings import ServerSettings
+from support.plain_http import asking
 from support.waiting import wait_until_async
 
 from .conftest import running, stored_jobs, submit
@@ -30,7 +30,7 @@ BODY = {"job_type": "any.thing", "payload": 1}
 async def served(settings, **changes):
     """Give a client of a server with other settings."""
     with running(settings.model_copy(update=changes)) as server:
-        async with httpx2.AsyncClient(base_url=server.url, trust_env=False, timeout=20) as client:
+        async with asking(server.url) as client:
             client.server = server
             yield client
 

@@ -6,13 +6,13 @@ import re
 import time
 from datetime import timedelta
 
-import httpx2
 import pytest
 
 from emp_core.jobs import Failed, Reason, Retry
 from emp_core.store import Reply
 from support.exposition import scrape
 from support.pages import page, rows
+from support.plain_http import asking
 from support.serving import ANYTHING, WORDS, register, running, submit
 from support.waiting import wait_until_async
 
@@ -170,7 +170,7 @@ async def test_two_servers_say_the_same_of_the_jobs(settings, client, worker):
         await submit(client)
     await worker.complete(await worker.start(TYPE))
     with running(settings) as second:
-        async with httpx2.AsyncClient(base_url=second.url, trust_env=False) as other:
+        async with asking(second.url) as other:
             one, two = await scrape(client), await scrape(other)
 
     ours = {name for name in one.families if name.startswith(("emp_job", "emp_worker", "emp_store"))}
@@ -214,7 +214,7 @@ async def test_job_types_beyond_the_limit_count_together(settings, client, store
     await submit(client)
 
     with running(settings.model_copy(update={"metrics_job_types": 1})) as bounded:
-        async with httpx2.AsyncClient(base_url=bounded.url, trust_env=False) as other:
+        async with asking(bounded.url) as other:
             said = await scrape(other)
 
     assert said.samples("emp_jobs_submitted_total") == {
@@ -263,7 +263,7 @@ async def test_requests_are_counted_by_route_method_and_class_of_status(client):
 async def test_open_streams_and_refusals_are_told(settings, client, store):
     limited = settings.model_copy(update={"streams_per_client": 1})
     with running(limited) as server:
-        async with httpx2.AsyncClient(base_url=server.url, trust_env=False) as own, own.stream("GET", "/v1/events"):
+        async with asking(server.url) as own, own.stream("GET", "/v1/events"):
             assert (await own.get("/v1/events")).status_code == 429
 
             said = await scrape(own)

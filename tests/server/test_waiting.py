@@ -6,10 +6,10 @@ import asyncio
 import json
 import time
 
-import httpx2
 import pytest
 
 from emp_core.ids import new_job_id
+from support.plain_http import asking
 from support.serving import register
 from support.waiting import wait_until, wait_until_async
 
@@ -116,7 +116,7 @@ async def test_a_client_that_leaves_frees_its_place_at_once(client, server):
 
 async def test_a_server_that_stops_answers_who_waits_with_the_job_as_it_is(settings, store):
     with running(settings) as server:
-        async with httpx2.AsyncClient(base_url=server.url, timeout=20, trust_env=False) as client:
+        async with asking(server.url) as client:
             job_id = await submit(client)
             request = await waiting_for(client, server, job_id, "?wait=60")
             started = time.monotonic()

@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-import httpx2
 import pytest
 from redis.asyncio import Redis
 
+from support.plain_http import ask, asking
 from support.processes import StartedProcess
 from support.waiting import wait_until
 
@@ -46,7 +46,7 @@ class Served:
 
     async def in_flight(self) -> float:
         """Give how many requests it says to have under way."""
-        async with httpx2.AsyncClient(trust_env=False, timeout=60) as client:
+        async with asking(timeout=60) as client:
             metrics = (await client.get(f"{self.url}/metrics")).text
         return float(re.findall(r"^emp_http_requests_in_flight (\S+)", metrics, re.MULTILINE)[0])
 
@@ -75,6 +75,6 @@ async def serving(
     emp = [sys.executable, "-m", "emp_core.cli", "server", "--port", "0"]
     process = start_process([*emp, "--redis-url", redis_url, "--namespace", namespace], env=env)
     url = process.wait_for(r"http://[0-9.]+:\d+")[0]
-    wait_until(lambda: httpx2.get(f"{url}/readyz", trust_env=False).status_code == 200)
+    wait_until(lambda: ask(f"{url}/readyz").status_code == 200)
     async with Redis.from_url(redis_url) as redis:
         yield Served(url, process.popen.pid, redis)

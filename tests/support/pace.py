@@ -10,5 +10,5 @@ import time
 def allowed(seconds: float, *, starts: int) -> float:
     """Give a bound in seconds; a machine that is busy now gets as long as so many starts of a process take on it."""
     began = time.monotonic()
-    subprocess.run([sys.executable, "-c", "import emp_worker.isolation.child_main"], check=True)
+    subprocess.run([sys.executable, "-c", "import emp_worker.isolation_child"], check=True)
     return max(seconds, starts * (time.monotonic() - began))

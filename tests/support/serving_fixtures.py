@@ -11,6 +11,7 @@ import pytest
 
 from emp_core.store import Store, open_store
 from emp_server.settings import ServerSettings
+from support.plain_http import asking
 from support.serving import ANYTHING, WORDS, Hand, RunningServer, register, running
 
 
@@ -35,7 +36,7 @@ async def store(settings: ServerSettings) -> AsyncIterator[Store]:
 
 @pytest.fixture
 async def client(server: RunningServer, store: Store) -> AsyncIterator[httpx2.AsyncClient]:
-    async with httpx2.AsyncClient(base_url=server.url, timeout=20, trust_env=False) as client:
+    async with asking(server.url) as client:
         yield client
 
 

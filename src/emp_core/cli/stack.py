@@ -12,6 +12,7 @@ from typing import IO, Final, Self
 
 import httpx2
 
+from emp_core.client.connecting import NO_AUTHORITIES
 from emp_core.errors import Unreachable
 from emp_core.tied import end_tied, start_tied
 
@@ -94,7 +95,7 @@ class Stack:
     def is_ready(self) -> bool:
         """Ask the server whether it has its store."""
         try:
-            return httpx2.get(f"{self.url}/readyz", timeout=_ANSWER_TIMEOUT).is_success
+            return httpx2.get(f"{self.url}/readyz", timeout=_ANSWER_TIMEOUT, verify=NO_AUTHORITIES).is_success
         except httpx2.TransportError:
             return False
 
@@ -103,7 +104,7 @@ class Stack:
         if WORKER not in self._parts:
             return True
         try:
-            answer = httpx2.get(f"{self.url}/v1/job-types", timeout=_ANSWER_TIMEOUT)
+            answer = httpx2.get(f"{self.url}/v1/job-types", timeout=_ANSWER_TIMEOUT, verify=NO_AUTHORITIES)
         except httpx2.TransportError:
             return False
         if answer.status_code == httpx2.codes.UNAUTHORIZED:

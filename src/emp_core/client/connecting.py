@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -23,6 +24,8 @@ EVENT_BYTES: Final = 64 * 1024 * 1024
 """The first event of a stream can hold a job with its result (16 MiB, more when escaped)."""
 FRUITLESS_PAUSE: Final = 0.2
 """A server that is about to stop answers a long poll at once; asking again without a pause would be a storm."""
+NO_AUTHORITIES: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""For lines that are not encrypted: to read the certificates of all authorities takes 50 ms. It trusts nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,18 @@ class Line:
     def client_arguments(self) -> dict[str, Any]:
         """Give the arguments for an HTTP client; the environment (proxies, .netrc) is not looked at."""
         headers = {} if self.api_key is None else {"authorization": f"Bearer {self.api_key}"}
-        return {"base_url": self.url, "headers": headers, "timeout": self.limits(0.0), "trust_env": False}
+        return {
+            "base_url": self.url,
+            "headers": headers,
+            "timeout": self.limits(0.0),
+            "trust_env": False,
+            "verify": True if self.is_secure else NO_AUTHORITIES,
+        }
+
+    @property
+    def is_secure(self) -> bool:
+        """Tell whether the line is encrypted, and the server's certificate looked at."""
+        return httpx2.URL(self.url).scheme == "https"
 
     def limits(self, wait: float) -> httpx2.Timeout:
         """Give the time limits of a request that the server may hold for `wait` seconds."""

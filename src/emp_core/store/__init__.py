@@ -6,6 +6,9 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+import emp_core.store.plain_redis  # noqa: F401 - before redis
+
+# isort: split
 from redis.asyncio import Redis
 
 from emp_core.store.announcements import TypeStore

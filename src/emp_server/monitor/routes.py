@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, Final
 
 from fastapi import APIRouter
@@ -11,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute
 from starlette.types import Scope
 
 from emp_core.errors import EmpError, InternalError, InvalidRequest
@@ -96,10 +98,11 @@ def error_page(scope: Scope, error: EmpError) -> Response:
     return answer
 
 
-def monitor_router() -> APIRouter:
-    """Give the monitor's routes; they are no part of the API and of its description."""
+@cache
+def monitor_routes() -> tuple[BaseRoute, ...]:
+    """Give the monitor's routes; they are no part of the API and of its description, and know no server."""
     router = APIRouter(route_class=PageRoute, include_in_schema=False, redirect_slashes=False)
     for method, path, endpoint, access in PAGES:
         methods = ["GET", "HEAD"] if method == "GET" else [method]
         router.add_api_route(path, endpoint, methods=methods, response_model=None, dependencies=guarded(access))
-    return router
+    return tuple(router.routes)

@@ -84,7 +84,7 @@ class Child:
         with theirs:
             reader, writer = await asyncio.open_unix_connection(sock=ours)
             # -P: the working folder is no place to import from.
-            program = [sys.executable, "-P", "-m", "emp_worker.isolation.child_main", str(theirs.fileno())]
+            program = [sys.executable, "-P", "-m", "emp_worker.isolation_child", str(theirs.fileno())]
             try:
                 return cls(reader, writer, Spawned(program, (theirs.fileno(),)))
             except OSError:

@@ -1,4 +1,4 @@
-"""A child process of a worker: `python -m emp_worker.isolation.child_main FD`, where FD is its connection.
+"""A child process of a worker: `python -m emp_worker.isolation_child FD`, where FD is its connection.
 
 It loads the plugins itself and performs one attempt at a time as the worker would: `async def` handlers on the loop of
 the main thread, `def` handlers in a thread. SIGTERM ends it, whatever Python is doing, unless a handler says otherwise.
@@ -6,6 +6,9 @@ the main thread, `def` handlers in a thread. SIGTERM ends it, whatever Python is
 
 from __future__ import annotations
 
+import emp_core.plain_structlog  # noqa: F401 - before structlog
+
+# isort: split
 import asyncio
 import contextlib
 import faulthandler
