@@ -7,6 +7,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Final
 
 import structlog
 from packaging.version import InvalidVersion, Version
@@ -15,7 +16,11 @@ from emp_core.errors import StoreError, UnknownJobType
 from emp_core.jobs import Announcement
 from emp_core.messages import WorkerStatusMessage
 from emp_core.store import Store
+from emp_server.lasting import let_pass
 from emp_server.schemas import PayloadCheck, SchemaUnusable
+
+AHEAD: Final = 0.5
+"""The share of its time after which what is known is read again, by a server that is asked for it all the time."""
 
 _SERVING = frozenset({"idle", "busy"})
 
@@ -59,6 +64,7 @@ class Catalog:
         self._snapshot = Snapshot()
         self._reading: asyncio.Task[Snapshot] | None = None
         self._checks: dict[str, PayloadCheck | None] = {}
+        self._forgotten = 0
 
     async def types(self) -> Mapping[str, KnownType]:
         """Give every known job type by its name."""
@@ -69,8 +75,12 @@ class Catalog:
     def at_hand(self, name: str) -> KnownType | None:
         """Give one job type, where it was read just now; None where it was not, or is not known."""
         snapshot = self._snapshot
-        is_fresh = asyncio.get_running_loop().time() - snapshot.read_at < self._fresh_for
-        return snapshot.types.get(name) if is_fresh else None
+        age = asyncio.get_running_loop().time() - snapshot.read_at
+        if age >= self._fresh_for:
+            return None
+        if age >= self._fresh_for * AHEAD:
+            self._read_ahead()
+        return snapshot.types.get(name)
 
     async def known(self, name: str) -> KnownType:
         """Give one job type.
@@ -95,7 +105,14 @@ class Catalog:
 
     def forget(self) -> None:
         """Read again at the next question."""
+        self._forgotten += 1
         self._snapshot = Snapshot()
+
+    def _read_ahead(self) -> None:
+        """Read again before what is known is too old, so that a busy server never has to wait for it."""
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._read())
+            self._reading.add_done_callback(let_pass)
 
     async def _read_again(self) -> Snapshot:
         if self._reading is None or self._reading.done():
@@ -108,6 +125,7 @@ class Catalog:
             raise error.of(may_have_run=False) from error
 
     async def _read(self) -> Snapshot:
+        forgotten = self._forgotten
         announced, paused, workers = await asyncio.gather(
             self._store.types.announced(), self._store.types.paused(), self._store.workers.list()
         )
@@ -122,8 +140,11 @@ class Catalog:
             online = sum(1 for worker in serving if name in worker.types)
             types[name] = KnownType(ordered, online, name in paused, self._checks[ordered[0].digest])
         ids = frozenset(str(worker.worker_id) for worker in workers)
-        self._snapshot = Snapshot(types, ids, asyncio.get_running_loop().time())
-        return self._snapshot
+        snapshot = Snapshot(types, ids, asyncio.get_running_loop().time())
+        # What was forgotten meanwhile was so for a change that this reading may have missed.
+        if forgotten == self._forgotten:
+            self._snapshot = snapshot
+        return snapshot
 
     def _check_of(self, known: Announcement) -> PayloadCheck | None:
         """Compile a version's schema, once per digest."""

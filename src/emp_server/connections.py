@@ -17,12 +17,12 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from emp_core.errors import EmpError, HeadTooLarge, InvalidRequest, TooSlow
 from emp_server.crowd import PLACE, SMALL_BODY, Crowd
 from emp_server.parts import Parts
-from emp_server.raw_answers import NO_ROOM, SHED, SHED_AND_CLOSED, Underway, raw_answer, raw_problem
+from emp_server.raw_answers import NO_ROOM, SHED, SHED_AND_CLOSED, Underway, default_lines, raw_answer, raw_problem
 from emp_server.refusals import Refusals
 from emp_server.repeated_head import RepeatedHead
 from emp_server.routes.submission import SUBMIT_PATH, SUBMIT_TYPED_PATH
 from emp_server.settings import ServerSettings
-from emp_server.short_way import ShortWay, header_lines
+from emp_server.short_way import ShortWay
 from emp_server.upgrades import without_upgrade
 
 BODY_BYTES_PER_SECOND: Final = 4096
@@ -200,7 +200,7 @@ class PatientProtocol(HttpToolsProtocol):
         under_way.response_started = under_way.response_complete = True
         if under_way.disconnected or self.transport.is_closing():
             return
-        default = header_lines(self.server_state.default_headers)
+        default = default_lines(tuple(self.server_state.default_headers))
         self.transport.write(raw_answer(status, default + lines, body, keep_alive=under_way.keep_alive))
         if not under_way.keep_alive:
             self.transport.close()

@@ -16,11 +16,14 @@ from emp_core.api_keys import ApiKey, parts_of
 from emp_core.errors import StoreError, Unauthenticated
 from emp_core.store import ApiKeyStore
 from emp_server.callers import ANYONE, Caller, caller_of
+from emp_server.lasting import let_pass
 from emp_server.settings import ServerSettings
 
 SESSION_COOKIE: Final = "emp_session"
 SESSIONS_REMEMBERED: Final = 10_000
 LONGEST_CREDENTIAL: Final = 256
+AHEAD: Final = 0.5
+"""The share of its time after which what is known is read again, by a server that is asked for it all the time."""
 
 _BEARER: Final = b"bearer "
 _NEVER: Final = float("-inf")
@@ -86,8 +89,11 @@ class KeyRing:
         Raises:
             Unauthenticated: a key is asked for, and none that counts is shown.
         """
-        if asyncio.get_running_loop().time() - self._keys.read_at >= self._fresh_for:
+        age = asyncio.get_running_loop().time() - self._keys.read_at
+        if age >= self._fresh_for:
             return None
+        if age >= self._fresh_for * AHEAD:
+            self._read_ahead()
         return self._without_session(self._keys, headers)
 
     def _without_session(self, keys: _Keys, headers: Mapping[bytes, bytes]) -> Caller:
@@ -146,6 +152,12 @@ class KeyRing:
     def forget(self) -> None:
         """Read the keys and sessions again at the next question."""
         self._keys = _Keys()
+
+    def _read_ahead(self) -> None:
+        """Read again before what is known is too old, so that a busy server never has to wait for it."""
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._read())
+            self._reading.add_done_callback(let_pass)
 
     async def _read_again(self) -> _Keys:
         if self._reading is None or self._reading.done():

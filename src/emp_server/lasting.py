@@ -1,10 +1,10 @@
-"""Keep the server's background loops alive: one that ends by an unforeseen error is begun again."""
+"""Work in the background: loops that are begun again when they fail, and readings that may fail without loss."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -24,3 +24,9 @@ async def lasting(name: str, loop: Callable[[], Awaitable[None]]) -> None:
             await asyncio.sleep(PAUSE)
         else:
             return
+
+
+def let_pass(reading: asyncio.Task[Any]) -> None:
+    """Hear how a task ended that nobody waits for: whoever needs what it was to read will try by itself, and say so."""
+    if not reading.cancelled():
+        reading.exception()

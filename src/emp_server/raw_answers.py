@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -33,6 +35,17 @@ def raw_problem(error: EmpError, *, connection: str) -> bytes:
 NO_ROOM: Final = Overloaded(FULL)
 SHED: Final = raw_problem(NO_ROOM, connection="keep-alive")
 SHED_AND_CLOSED: Final = raw_problem(NO_ROOM, connection="close")
+
+
+def header_lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Write headers, of which each holds what a header may."""
+    return b"".join([b"%b: %b\r\n" % header for header in headers])
+
+
+@lru_cache(maxsize=4)
+def default_lines(headers: tuple[tuple[bytes, bytes], ...]) -> bytes:
+    """Write the headers that uvicorn puts into every answer: they change once a second."""
+    return header_lines(headers)
 
 
 def raw_answer(status: int, lines: bytes, body: bytes, *, keep_alive: bool) -> bytes:

@@ -9,7 +9,8 @@ goes the long way (`routes/submission.py`): nothing has been done of it by then,
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from http import HTTPStatus
 from time import perf_counter
 from typing import Final, NamedTuple
@@ -34,6 +35,7 @@ from emp_server.new_jobs import new_job_json
 from emp_server.options import Plain, make_submission
 from emp_server.parts import Parts
 from emp_server.problems import REQUEST_ID, problem_answer
+from emp_server.raw_answers import header_lines
 from emp_server.routes.submission import SUBMIT_PATH
 from emp_server.submitting import answer_one, refusal_of, warnings_for
 
@@ -44,11 +46,6 @@ _LONG_WAY: Final = frozenset({b"prefer", b"idempotency-key", b"cookie", b"transf
 """Headers with which a submission asks for more, or for what has to be looked up."""
 
 _log = structlog.get_logger()
-
-
-def header_lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Write headers, of which each holds what a header may."""
-    return b"".join([b"%b: %b\r\n" % header for header in headers])
 
 
 _ARMOUR_LINES: Final = header_lines(ARMOUR)
@@ -65,6 +62,7 @@ class ShortWay:
         # What is traced goes the long way, whole: a body is never this small.
         self._body_limit = -1 if parts.traced.are_wanted else min(SMALL_BODY, parts.settings.body_limit_bytes)
         self._plain: dict[str, Plain] = {}
+        self._gathered: list[_UnderWay] = []
 
     def take(self, headers: Mapping[bytes, bytes], body: bytes, answer: Answer) -> bool:
         """Begin a submission to `SUBMIT_PATH` that is answered soon; False if it has to go the long way."""
@@ -79,12 +77,16 @@ class ShortWay:
         begun = perf_counter()
         try:
             checked = self._check(headers, body)
-        except EmpError:
+        except Exception:  # noqa: BLE001 - whatever it is, the long way meets it as well, and answers it
             return False
         place = None if checked is None else parts.crowd.enter()
         if checked is None or place is None:
             return False
-        _UnderWay(self, checked, place, self.door.name(headers), begun, answer).begin()
+        under_way = _UnderWay(parts, checked, place, self.door.name(headers), begun, answer)
+        if under_way.is_charged():
+            if not self._gathered:
+                asyncio.get_running_loop().call_soon(self._hand_over)
+            self._gathered.append(under_way)
         return True
 
     def _check(self, headers: Mapping[bytes, bytes], body: bytes) -> _Checked | None:
@@ -117,6 +119,28 @@ class ShortWay:
             known.check(payload)
         return _Checked(caller, known, submission)
 
+    def _hand_over(self) -> None:
+        """Hand the submissions of one tick to the store together: a future and a callback for each would cost more."""
+        gathered, self._gathered = self._gathered, []
+        try:
+            storing = self.parts.store.jobs.submit_soon([under_way.submission for under_way in gathered])
+        except Exception as error:  # noqa: BLE001 - as at the door: each client gets an answer and the log the traceback
+            for under_way in gathered:
+                under_way.failed(error)
+        else:
+            storing.add_done_callback(partial(_hand_out, gathered))
+
+
+def _hand_out(gathered: Sequence[_UnderWay], storing: asyncio.Future[Sequence[Submitted]]) -> None:
+    """Answer what the store has said of each."""
+    error = storing.exception()
+    if error is not None:
+        for under_way in gathered:
+            under_way.failed(error)
+        return
+    for under_way, submitted in zip(gathered, storing.result(), strict=True):
+        under_way.stored(submitted)
+
 
 class _Checked(NamedTuple):
     """A submission that nothing is wrong with."""
@@ -132,9 +156,9 @@ class _UnderWay:
     __slots__ = ("_answer", "_begun", "_checked", "_later", "_parts", "_place", "_rate", "_request_id")
 
     def __init__(
-        self, way: ShortWay, checked: _Checked, place: Place, request_id: bytes, begun: float, answer: Answer
+        self, parts: Parts, checked: _Checked, place: Place, request_id: bytes, begun: float, answer: Answer
     ) -> None:
-        self._parts = way.parts
+        self._parts = parts
         self._checked = checked
         self._place = place
         self._request_id = request_id
@@ -142,26 +166,36 @@ class _UnderWay:
         self._answer = answer
         self._rate = b""
 
-    def begin(self) -> None:
-        """Charge the caller and hand the submission to the store."""
-        parts, (caller, _, submission) = self._parts, self._checked
+    @property
+    def submission(self) -> Submission:
+        """What is to be stored."""
+        return self._checked.submission
+
+    def is_charged(self) -> bool:
+        """Charge the caller; False where that is refused, and answered."""
+        parts = self._parts
         parts.traffic.under_way += 1
         try:
-            rate = parts.rates.charge(caller)
-            if rate:
-                self._rate = header_lines((name.lower().encode(), value.encode()) for name, value in rate.items())
-            storing = parts.store.jobs.submit_soon([submission])
+            rate = parts.rates.charge(self._checked.caller)
         except EmpError as error:
             self._refuse(error)
-        else:
-            storing.add_done_callback(self._stored)
+            return False
+        if rate:
+            self._rate = header_lines((name.lower().encode(), value.encode()) for name, value in rate.items())
+        return True
 
-    def _stored(self, storing: asyncio.Future[Sequence[Submitted]]) -> None:
+    def failed(self, error: BaseException) -> None:
+        """Answer that it was not stored, or may not have been."""
+        if isinstance(error, EmpError):
+            self._refuse(error)
+        else:
+            self._fail(error)
+
+    def stored(self, submitted: Submitted) -> None:
         """Answer what the store has said."""
         _, known, submission = self._checked
         self._place.leave()
         try:
-            [submitted] = storing.result()
             refusal = refusal_of(submitted, submission.job_type)
             if refusal is not None:
                 raise refusal
@@ -171,10 +205,8 @@ class _UnderWay:
                 self._later = asyncio.create_task(self._answer_as_it_is(submitted))
             else:
                 self._accept(submitted, text)
-        except EmpError as error:
-            self._refuse(error)
-        except Exception:  # noqa: BLE001 - as at the door: whatever it is, the client gets an answer and the log the traceback
-            self._fail()
+        except Exception as error:  # noqa: BLE001 - as above
+            self.failed(error)
 
     async def _answer_as_it_is(self, submitted: Submitted) -> None:
         """Read a job that may have gone on, and answer with it."""
@@ -182,17 +214,16 @@ class _UnderWay:
         try:
             answer = await answer_one(self._parts, submission, submitted, known, NO_WAIT, _nothing_comes)
             self._accept(submitted, answer.body)
-        except EmpError as error:
-            self._refuse(error)
-        except Exception:  # noqa: BLE001 - as above
-            self._fail()
+        except Exception as error:  # noqa: BLE001 - as above
+            self.failed(error)
 
     def _accept(self, submitted: Submitted, text: bytes) -> None:
         location = b"location: %b%b\r\n" % (_JOBS, submitted.job_id.encode())
         self._end(HTTPStatus.ACCEPTED, _JSON + location + self._rate, text)
 
-    def _fail(self) -> None:
-        _log.exception("request_failed", request_id=self._request_id.decode(), method="POST", path=SUBMIT_PATH)
+    def _fail(self, error: BaseException) -> None:
+        request_id = self._request_id.decode()
+        _log.error("request_failed", exc_info=error, request_id=request_id, method="POST", path=SUBMIT_PATH)
         self._refuse(InternalError("an unexpected fault; the server's log has it"))
 
     def _refuse(self, error: EmpError) -> None:

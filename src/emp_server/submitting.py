@@ -54,8 +54,11 @@ async def checked_submission(
 
 def refusal_of(submitted: Submitted, job_type: str) -> EmpError | None:
     """Give the error that the store's word stands for; None where the job is stored."""
-    match submitted.word:
-        case SubmitWord.OK | SubmitWord.REPEAT:
+    word = submitted.word
+    if word is SubmitWord.OK:
+        return None
+    match word:
+        case SubmitWord.REPEAT:
             return None
         case SubmitWord.FULL:
             return WaitingLineFull(f"too many jobs of type {job_type} wait")

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 from structlog.testing import capture_logs
 
-from emp_core.store import open_store
+from emp_core.store import JobStore, open_store
 from emp_server import short_way
 from emp_server.connections import PatientProtocol
 from emp_server.routes.submission import SubmitJob
@@ -288,8 +288,43 @@ async def test_a_fault_is_a_problem_without_a_traceback(warm, server, monkeypatc
     assert (answer.status_code, answer.json()["request_id"]) == (500, "find-me")
     assert "secret" not in answer.text
     [line] = [line for line in logged if line["event"] == "request_failed"]
-    assert (line["request_id"], line["log_level"], line["exc_info"]) == ("find-me", "error", True)
+    assert (line["request_id"], line["log_level"]) == ("find-me", "error")
+    assert isinstance(line["exc_info"], ZeroDivisionError)
     assert crowd_of(server).submissions == 0
+
+
+async def test_a_fault_on_the_way_to_the_store_fails_those_of_its_tick_and_no_other(warm, server, store, monkeypatch):
+    def explode(*_):
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(JobStore, "submit_soon", explode)
+        failed = await warm.post("/v1/jobs", json={"job_type": "any.thing", "payload": 1})
+    stored = await warm.post("/v1/jobs", json={"job_type": "any.thing", "payload": 1})
+
+    assert (failed.status_code, stored.status_code) == (500, 202)
+    assert failed.json()["type"] == "urn:emp:problem:internal-error"
+    assert crowd_of(server).submissions == 0
+
+
+async def test_what_the_short_way_stumbles_over_goes_the_long_one(warm, monkeypatch):
+    def explode(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(short_way, "parse_envelope", explode)
+
+    assert (await warm.post("/v1/jobs", json={"job_type": "any.thing", "payload": 1})).status_code == 202
+
+
+async def test_many_at_once_are_stored_each_once_and_told_their_own_ids(warm, store):
+    bodies = [{"job_type": "any.thing", "payload": number} for number in range(60)]
+
+    answers = await asyncio.gather(*(warm.post("/v1/jobs", json=body) for body in bodies))
+
+    ids = [answer.json()["id"] for answer in answers]
+    payloads = [(await warm.get(f"/v1/jobs/{job_id}/payload")).json() for job_id in ids]
+    assert payloads == list(range(60))
+    assert await stored_jobs(store) == 61
 
 
 # Between the server and its store: a line that can be stalled and cut.

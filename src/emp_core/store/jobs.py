@@ -80,6 +80,8 @@ class JobStore:
         Raises:
             StoreError: one of the calls failed; the others may have run.
         """
+        if len(runs) == 1:
+            return [await self._send(verb, runs[0], arguments)]
         # Futures and not coroutines: gather() would start those a turn of the loop later, for another round trip.
         sent = [self._send(verb, run, arguments) for run in runs]
         replies = await asyncio.gather(*sent, return_exceptions=True)
