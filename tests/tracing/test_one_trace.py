@@ -5,8 +5,13 @@ from __future__ import annotations
 import json
 import secrets
 import signal
+import sys
 
+import httpx2
 import pytest
+
+from support.pages import ROOT
+from support.processes import free_port
 
 CALLER = "b7ad6b7169203331"
 
@@ -94,6 +99,28 @@ def test_there_are_no_spans_but_ours_and_the_handlers(emp, trace_id, parent):
     spans = emp.spans(trace_id, 5)
     assert {span.name.split()[0] for span in spans} == {"submit", "claim", "process", "own"}
     assert len(spans) == 5
+
+
+def test_the_example_draws_a_trace(emp, trace_id, parent, start_process):
+    """Fed with what a collector gets, it shows each span under its parent."""
+    job = emp.run("traced.thread", parent, options={"max_attempts": 1}, fails_until=9)
+    emp.spans(trace_id, 4)
+    port = free_port()
+    shown = start_process([sys.executable, str(ROOT / "examples/show_traces.py"), str(port)])
+    shown.wait_for("spans are shown")
+
+    for body in emp.collector.raw:
+        httpx2.post(f"http://127.0.0.1:{port}/v1/traces", content=body, trust_env=False).raise_for_status()
+    assert httpx2.post(f"http://127.0.0.1:{port}/v1/traces", content=b"\xff", trust_env=False).status_code == 400
+
+    assert job["state"] == "failed"
+    shown.wait_for(
+        rf"trace {trace_id}\n"
+        r"  submit traced.thread +emp-server +after +0.0 ms, took +\d+\.\d ms\n"
+        r"    claim traced.thread +emp-worker .*\n"
+        r"      process traced.thread +emp-worker .*  failed\n"
+        r"        own work +emp-worker .*\n"
+    )
 
 
 def test_log_lines_carry_the_ids_of_the_trace(emp, trace_id, parent):
