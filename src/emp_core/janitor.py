@@ -6,6 +6,7 @@ It runs on a timer in every worker and every server, never only on traffic; the 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -40,10 +41,9 @@ class Janitor:
                 outage.over()
             except EmpError as error:
                 outage.failed(error)
-            try:
-                await asyncio.wait_for(self._stopped.wait(), self._interval)
-            except TimeoutError:
-                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._interval):
+                    await self._stopped.wait()
 
     async def step(self) -> None:
         """Take one turn: each duty that has work is called until it has none, up to a bound."""

@@ -20,11 +20,12 @@ from emp_core.ids import WorkerId, new_worker_id
 from emp_core.jobs import Announcement, Trouble
 from emp_core.outage import Outage
 from emp_core.store import LeaseWord, LeaveWord, Renewed, Store, open_store
+from emp_worker.event_loop import new_event_loop
 from emp_worker.lease import Lease, boot_time
 
 RETRY_EVERY = 0.5
 """Seconds between two tries to renew while the store does not answer."""
-BEAT_EVERY = 0.25
+BEAT_EVERY = 0.5
 ANNOUNCE_EVERY = timedelta(days=1).total_seconds()
 LEAVE_WITHIN = 3.0
 
@@ -72,7 +73,7 @@ class Heartbeat:
         self._info = info
         self._announcements = announcements
         self._listener = listener
-        self._loop = asyncio.new_event_loop()
+        self._loop = new_event_loop()
         self._poked = asyncio.Event()
         self._leaving: str | None = None
         self._epoch = ""

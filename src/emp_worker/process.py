@@ -26,6 +26,7 @@ import structlog
 from emp_core import logs
 from emp_core.errors import SettingsError
 from emp_core.tracing import Tracer, log_processors, start_tracer
+from emp_worker.event_loop import new_event_loop
 from emp_worker.plugins import Plugins, load_plugins
 from emp_worker.settings import WorkerSettings
 from emp_worker.supervisor import CANNOT_START
@@ -61,7 +62,7 @@ def main() -> None:
         # What is there now stays: a full collection need not look through the modules of all plugins.
         gc.collect()
         gc.freeze()
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
             # Threads that handlers have left behind may hold up the loop's end, or the interpreter's, for ever.
             try:
                 is_stuck = runner.run(_work(settings, plugins, int(given["report_to"]), orders, tracer))
@@ -129,14 +130,6 @@ def check(settings: WorkerSettings, plugins: Plugins) -> None:
     if not served_types(plugins, settings.types):
         patterns = ", ".join(settings.types)
         raise SettingsError(f"no installed job type matches {patterns}; there are {', '.join(sorted(plugins.types))}")
-
-
-def _loop_factory() -> Any:
-    try:
-        import uvloop  # noqa: PLC0415 - not there on every platform
-    except ImportError:  # there is none for this platform
-        return None
-    return uvloop.new_event_loop
 
 
 async def _work(settings: WorkerSettings, plugins: Plugins, report_to: int, orders: IO[str], tracer: Tracer) -> bool:

@@ -15,8 +15,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 SILENCE_LIMIT: Final = 5.5
-"""Seconds without the interpreter lock after which the stacks are written. With the 5 s between two renewals and the
-supervisor's second of patience this is less than 0.8 of a lease."""
+"""Seconds without the interpreter lock after which the stacks are written. With the 5 s between two renewals, the half
+second between two beats and the supervisor's second of patience this is 0.8 of a lease."""
 _FEED_EVERY = 1.0
 
 

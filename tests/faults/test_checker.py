@@ -22,7 +22,7 @@ RECORD = {
     "type": "faults.async",
     "state": "completed",
     "priority": "0",
-    "seq": "1",
+    "no": "1",
     "attempt": "1",
     "max_attempts": "3",
     "created_at": "1000",

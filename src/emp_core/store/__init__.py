@@ -119,7 +119,7 @@ class Store:
         keys = Keys(namespace, PARTITION)
         self._pipeline = pipeline = Pipeline(client, scripts)
         # The store takes outcomes while a worker reads what it has claimed, and works on a claim while it reads those.
-        self._apart = {"claim": Pipeline(client, scripts)}
+        self._apart = {"claim": Pipeline(client, scripts, gathers=False)}
         if replicated:
             # Nobody but a submission should stand still until a replica has confirmed.
             self._apart["submit"] = Pipeline(client, scripts, replicated=True)

@@ -15,13 +15,13 @@ from typing import Any, Final, Generic, TypeVar
 
 import hiredis
 from redis.asyncio import Redis
-from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from emp_core.errors import StoreError, StoreUnavailable
-from emp_core.store.connection import CALL_TIMEOUT, closed_transport_is_lost_connection
+from emp_core.store.connection import CALL_TIMEOUT
+from emp_core.store.line import Line
 from emp_core.store.refusals import explain, was_sent
 from emp_core.store.scripts import Arg, Scripts
 
@@ -89,15 +89,17 @@ class Pipeline:
     are idempotent and the rest are reads. A call that timed out is not repeated; its caller hears that it may have run.
 
     Args:
-        client: its connections.
+        client: gives it a connection, which it keeps.
         scripts: loaded into the store when it does not know them.
         replicated: give a reply only when a replica has what was written.
+        gathers: wait a turn of the loop for more calls; without, what has one caller at a time goes out at once.
     """
 
-    def __init__(self, client: Redis, scripts: Scripts, *, replicated: bool = False) -> None:
-        self._client = client
+    def __init__(self, client: Redis, scripts: Scripts, *, replicated: bool = False, gathers: bool = True) -> None:
+        self._line = Line(client)
         self._scripts = scripts
         self._replicated = replicated
+        self._gathers = gathers
         self._waiting: list[_Call] = []
         self._bytes = 0
         self._sender: asyncio.Task[None] | None = None
@@ -127,8 +129,9 @@ class Pipeline:
         return future
 
     async def _send_waiting(self) -> None:
-        # The calls of one asyncio.gather() arrive over two turns of the loop, where one of them gathers in turn.
-        await asyncio.sleep(0)
+        if self._gathers:
+            # The calls of one asyncio.gather() arrive over two turns of the loop, where one of them gathers in turn.
+            await asyncio.sleep(0)
         while run := self._take():
             if not await self._round_trip(run):
                 self._refuse(self._waiting, "the store does not answer; this call was not sent")
@@ -202,11 +205,11 @@ class Pipeline:
         written = [call.packed for call in calls]
         told = [call.sent for call in calls if call.sent]
         if not self._replicated:
-            return await exchange(self._client, written, told)
+            return await self._line.exchange(written, told)
         # WAIT is about the writes of its own connection, so it rides along. It covers a submission that repeats another
         # as well: submit always writes, and a replica that has this write has all before it.
         written.append(packed(("WAIT", 1, round(CONFIRM_WITHIN * 1000))))
-        *replies, replicas = await exchange(self._client, written, told)
+        *replies, replicas = await self._line.exchange(written, told)
         if isinstance(replicas, int) and replicas >= 1:
             return replies
         unsure = StoreUnavailable("it is stored, but no replica has confirmed it in time", may_have_run=True)
@@ -214,43 +217,15 @@ class Pipeline:
 
     async def _load_scripts(self) -> None:
         loads = [packed(("SCRIPT", "LOAD", script.text)) for script in self._scripts]
-        for reply in await exchange(self._client, loads):
+        for reply in await self._line.exchange(loads):
             if isinstance(reply, ResponseError):
                 raise reply
 
     async def close(self) -> None:
-        """Wait for the round trip that is under way."""
+        """Wait for the round trip that is under way, and give the connection back."""
         if self._sender is not None:
             await asyncio.wait([self._sender])
-
-
-async def exchange(client: Redis, commands: Sequence[bytes], told: Sequence[Callable[[], None]] = ()) -> list[Any]:
-    """Send packed commands in one go and give their replies as they come; errors of single commands stand among them.
-
-    `told` are called when they are sent.
-
-    redis-py's own pipeline packs in Python, argument by argument, which costs more than all else that a submission does
-    here, and measures itself for nobody.
-    """
-    pool = client.connection_pool
-    with closed_transport_is_lost_connection():
-        connection = await pool.get_connection()  # type: ignore[no-untyped-call]  # redis-py has no types for it
-        try:
-            # Sending and reading close a connection that they leave in the middle of something.
-            await connection.send_packed_command(commands)
-            for tell in told:
-                tell()
-            return [await _reply(connection) for _ in commands]
-        finally:
-            # Shielded: a cancelled release would leave the pool without the connection.
-            await asyncio.shield(pool.release(connection))
-
-
-async def _reply(connection: AbstractConnection) -> Any:
-    try:
-        return await connection.read_response()
-    except ResponseError as error:
-        return error
+        await self._line.close()
 
 
 @dataclass(slots=True)

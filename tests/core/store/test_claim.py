@@ -185,7 +185,7 @@ async def test_large_payloads_are_given_within_the_bytes_of_a_call(engine: Engin
         ("DEL", "job"),
         ("SET", "job", "not a hash"),
         ("HSET", "job", "state", "completed"),
-        ("HDEL", "job", "seq"),
+        ("HDEL", "job", "no"),
         ("HSET", "job", "type", "test.other"),
         ("HDEL", "job", "created_at"),
         ("HSET", "job", "created_at", "yesterday"),

@@ -20,7 +20,7 @@ DAMAGES = (
     ("DEL",),
     ("SET", "not a hash"),
     ("HSET", "state", "strange"),
-    ("HDEL", "seq"),
+    ("HDEL", "no"),
     ("HDEL", "created_at"),
     ("HSET", "priority", "high"),
     ("HSET", "started_at", "now"),

@@ -184,7 +184,7 @@ async def test_what_every_job_begins_with_is_not_in_its_record(engine: Engine) -
     unlike = await engine.value(engine.keys("job", other))
     job = await engine.job(job_id)
 
-    assert set(record) == {b"type", b"seq", b"created_at"}
+    assert set(record) == {b"type", b"no", b"created_at"}
     assert unlike.keys() - record.keys() == {b"priority", b"max_attempts", b"state", b"run_at"}
     assert (job.state, job.priority, job.attempt, job.max_attempts) == (JobState.PENDING, 0, 0, 3)
 

@@ -58,7 +58,7 @@ def _places(job: Job, fields: Mapping[str, str]) -> Mapping[str, int | None]:
     for tag in filter(None, fields.get("tags", "").split("\n")):
         places[f"tag:{tag}"] = int(fields["created_at"])
     if state is JobState.PENDING:
-        places[f"pending:{fields['type']}"] = (1000 - job.priority) * _SEQUENCE_ROOM + int(fields["seq"])
+        places[f"pending:{fields['type']}"] = (1000 - job.priority) * _SEQUENCE_ROOM + int(fields["no"])
     elif state is JobState.SCHEDULED:
         places["scheduled"] = int(fields["run_at"])
     elif state in RUNNING_STATES:

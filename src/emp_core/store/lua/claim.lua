@@ -17,6 +17,7 @@ if not lease or known[1] then return {'LOST', '-1', '0'} end
 local last = tonumber(known[3]) or 0
 if tonumber(number) < last then return {'OLD', '-1', '0'} end
 
+total, byte_limit = tonumber(total), tonumber(byte_limit)
 local reply = {'OK', '-1', '0'}
 local words = 3
 local function give(job, payload)
@@ -42,7 +43,7 @@ if tonumber(lease) < NOW then return {'LATE', '-1', '0'} end
 -- One cursor per type over the head of its waiting line; the most urgent head of all is taken next.
 local lines, pools = {}, {}
 -- At least one: ZRANGE from 0 to -1 would give a whole line.
-local step = ITEMS > 4 and math.ceil(tonumber(total) / ITEMS) + 8 or math.max(1, tonumber(total))
+local step = ITEMS > 4 and math.ceil(total / ITEMS) + 8 or math.max(1, total)
 local function refill(line)
   line.heads = call('ZRANGE', line.key, line.seen, line.seen + step - 1, 'WITHSCORES')
   line.seen = line.seen + #line.heads / 2
@@ -55,7 +56,7 @@ local taken, bytes, ids = 0, 0, {}
 local function payload_of(line)
   if line.payloads[line.at] == nil then
     local keys, size = {}, 0
-    local last = math.min(line.at + 2 * (math.min(ahead, tonumber(total) - taken) - 1), #line.heads - 1)
+    local last = math.min(line.at + 2 * (math.min(ahead, total - taken) - 1), #line.heads - 1)
     for at = line.at, last, 2 do keys[#keys + 1] = T .. ':payload:' .. line.heads[at] end
     for i, text in ipairs(call('MGET', unpack(keys))) do
       line.payloads[line.at + 2 * (i - 1)] = text
@@ -76,6 +77,12 @@ for i = 1, ITEMS do
   end
 end
 local function most_urgent()
+  if #lines == 1 then
+    local line = lines[1]
+    if line.room <= 0 or pools[line.pool] <= 0 then return nil end
+    if line.at > #line.heads and #line.heads > 0 then refill(line) end
+    return line.heads[line.at] and line
+  end
   local best, best_score
   for _, line in ipairs(lines) do
     local has_room = line.room > 0 and pools[line.pool] > 0
@@ -89,8 +96,9 @@ local function most_urgent()
   return best
 end
 
-local examined, bound = 0, tonumber(total) + 100
-while taken < tonumber(total) and examined < bound do
+local first_token = '1-' .. nonce
+local examined, bound = 0, total + 100
+while taken < total and examined < bound do
   local line = most_urgent()
   if not line then break end
   local id = line.heads[line.at]
@@ -110,14 +118,14 @@ while taken < tonumber(total) and examined < bound do
     expire_job(job)
   else
     bytes = bytes + #payload
-    if taken > 0 and bytes > tonumber(byte_limit) then break end
+    if taken > 0 and bytes > byte_limit then break end
     taken = taken + 1
     line.room, line.gone = line.room - 1, line.gone + 1
     pools[line.pool] = pools[line.pool] - 1
     ids[taken] = id
-    local serial = tonumber(string.match(job.token or '0', '^%d+')) + 1
-    job.token = int(serial) .. '-' .. nonce
-    job.attempt = int(job.attempt + 1)
+    -- Nearly every claim is a job's first: what it gives needs no reckoning.
+    job.token = job.token and int(tonumber(string.match(job.token, '^%d+')) + 1) .. '-' .. nonce or first_token
+    job.attempt = job.attempt == '0' and '1' or int(job.attempt + 1)
     job.worker, job.progress, job.message = worker, nil, nil
     call('HSET', JOB .. id, 'state', 'claimed', 'worker', worker, 'token', job.token, 'attempt', job.attempt,
       'claimed_at', NOW_TEXT, 'plugin', line.plugin)
@@ -128,7 +136,7 @@ while taken < tonumber(total) and examined < bound do
     zadd(T .. ':running', NOW_TEXT, id)
     sadd(held_key, id)
     move(job, 'claimed')
-    tally_duration('wait', job.type, NOW - math.max(tonumber(job.created_at), tonumber(job.run_at) or 0))
+    tally_duration('wait', job.type, NOW - (job.run_at and math.max(job.created_at, job.run_at) or job.created_at))
     update(job, 'claimed')
     give(job, payload)
     if taken == 1 and call('EXISTS', held_key) == 0 then announce_worker(worker, 'busy', job) end

@@ -12,7 +12,6 @@ for i = 1, ITEMS do
   if job then
     if job.state == 'claimed' then
       job.started_at, job.begins_now = NOW_TEXT, true
-      move(job, 'in_progress')
       update(job, 'in_progress')
     end
     let_go(job)

@@ -148,9 +148,9 @@ local function commit(worker)
 end
 
 -- What the scripts reckon with: whole numbers, and what a job must have.
-local REQUIRED = {'type', 'seq', 'created_at'}
+local REQUIRED = {'type', 'no', 'created_at'}
 local WHOLE = {}
-for name in string.gmatch('priority seq attempt max_attempts created_at claimed_at started_at finished_at expires_at '
+for name in string.gmatch('priority no attempt max_attempts created_at claimed_at started_at finished_at expires_at '
   .. 'run_at cancel_at losses releases refusals round', '%S+') do WHOLE[name] = true end
 local function why_not(job)
   for _, name in ipairs(REQUIRED) do
@@ -166,7 +166,7 @@ local function load(id)
   local size = #flat
   if size == 0 then return nil, flat.err end
   -- What a job begins with has no field until it changes. Those that are nil make room, so that the table grows once.
-  local job = {id = id, state = 'pending', priority = '0', attempt = '0', max_attempts = '3', type = nil, seq = nil,
+  local job = {id = id, state = 'pending', priority = '0', attempt = '0', max_attempts = '3', type = nil, no = nil,
     created_at = nil, digest = nil, owner = nil, worker = nil, token = nil, claimed_at = nil, plugin = nil, started_at = nil,
     progress = nil, message = nil}
   local has_empty = false
@@ -176,7 +176,7 @@ local function load(id)
     has_empty = has_empty or value == ''
   end
   -- One look at all of them together is as good as one at each, and nearly always enough.
-  if has_empty or not (job.type and job.seq and job.created_at) or not string.find(job.seq .. job.created_at .. job.attempt
+  if has_empty or not (job.type and job.no and job.created_at) or not string.find(job.no .. job.created_at .. job.attempt
     .. job.max_attempts .. (job.claimed_at or '') .. (job.started_at or '') .. (job.finished_at or '')
     .. (job.expires_at or '') .. (job.run_at or '') .. (job.cancel_at or '') .. (job.losses or '') .. (job.releases or '')
     .. (job.refusals or '') .. (job.round or ''), '^%d+$') or not string.find(job.priority, '^%-?%d+$') then
@@ -210,7 +210,7 @@ local function move(job, state)
   job.state = state
 end
 
-local function score_of(job) return int((1000 - job.priority) * SEQUENCE_ROOM + job.seq) end
+local function score_of(job) return int((1000 - job.priority) * SEQUENCE_ROOM + job.no) end
 
 -- Put a job that is in no index into its waiting line.
 local function enter_line(job)
@@ -252,6 +252,19 @@ local function forget_attempt(job)
   job.progress, job.message = nil, nil
 end
 
+-- Until when a final job is kept, and how long its time to live is: the same for nearly all of a call.
+local keeping = {}
+local function kept_for(retention, state)
+  local by = retention or state
+  local texts = keeping[by]
+  if not texts then
+    local milliseconds = tonumber(retention) or RETENTION[state]
+    texts = {int(NOW + milliseconds), int(milliseconds + DAY)}
+    keeping[by] = texts
+  end
+  return texts[1], texts[2]
+end
+
 -- Give a job its final state. Whoever calls has taken it out of the index of its old state.
 local function finish(job, state, verb, reason)
   if state == 'completed' then
@@ -269,11 +282,10 @@ local function finish(job, state, verb, reason)
   end
   zadd(T .. ':finished:' .. state, NOW_TEXT, job.id)
   zadd(T .. ':finished:' .. state .. ':' .. job.type, NOW_TEXT, job.id)
-  local retention = tonumber(job.retention) or RETENTION[state]
-  zadd(T .. ':retained', int(NOW + retention), job.id)
+  local until_when, backstop = kept_for(job.retention, state)
+  zadd(T .. ':retained', until_when, job.id)
   -- A time to live runs no script, so it is only the backstop for what is large, a day after the janitor's turn. The
   -- small hash has none: retain needs its type and tags to find the index entries, however late it comes.
-  local backstop = int(retention + DAY)
   call('PEXPIRE', T .. ':payload:' .. job.id, backstop)
   -- Every verb that keeps an attempt says so: in `settled`, or revive in `round`.
   if job.settled or job.round then call('PEXPIRE', T .. ':attempts:' .. job.id, backstop) end

@@ -28,8 +28,8 @@ local function parse(how)
   kind.state = due > NOW and 'scheduled' or 'pending'
   kind.base = (1000 - priority) * SEQUENCE_ROOM
   if expires_in ~= '' then kind.expires_at = int(math.max(due, NOW) + tonumber(expires_in)) end
-  -- The fourth is the sequence, which is each job's own.
-  local fields = {'type', job_type, 'seq', '', 'created_at', int(NOW)}
+  -- The fourth is the job's number in the sequence, which is its own. Names are short: each waiting job has them.
+  local fields = {'type', job_type, 'no', '', 'created_at', int(NOW)}
   local function keep(name, value, default)
     if value and value ~= default then fields[#fields + 1] = name; fields[#fields + 1] = value end
   end

@@ -96,9 +96,9 @@ def _record(job: ModelJob) -> dict[str, str]:
         "handle": job.handle.decode() or None,
         "round": job.round if job.round > 1 else None,
     }
-    numbers = ("priority", "seq", "attempt", "max_attempts", "created_at", "retention", "run_at", "expires_at")
+    numbers = ("priority", "attempt", "max_attempts", "created_at", "retention", "run_at", "expires_at")
     numbers += ("claimed_at", "started_at", "finished_at", "cancel_at")
-    fields |= {name: getattr(job, name) for name in numbers}
+    fields |= {name: getattr(job, name) for name in numbers} | {"no": job.seq}
     fields |= {name: getattr(job, name) or None for name in ("losses", "releases", "refusals")}
     return {name: str(value) for name, value in fields.items() if value is not None}
 
