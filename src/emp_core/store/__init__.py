@@ -119,14 +119,13 @@ class Store:
         keys = Keys(namespace, PARTITION)
         self._pipeline = pipeline = Pipeline(client, scripts)
         # The store takes outcomes while a worker reads what it has claimed, and works on a claim while it reads those.
-        self._apart = {"claim": Pipeline(client, scripts, gathers=False)}
-        if replicated:
-            # Nobody but a submission should stand still until a replica has confirmed.
-            self._apart["submit"] = Pipeline(client, scripts, replicated=True)
+        self._claims = Pipeline(client, scripts)
+        # Nobody but a submission should stand still until a replica has confirmed.
+        self._submissions = Pipeline(client, scripts, replicated=True) if replicated else pipeline
         self._replicated = replicated
         self._keys = keys
         self._doctor = Doctor(Patient(client, namespace, PARTITION), pipeline, scripts)
-        self.jobs = JobStore(pipeline, scripts, keys, self._apart, waiting_limit)
+        self.jobs = JobStore(pipeline, scripts, keys, self._claims, self._submissions, waiting_limit)
         self.views = Views(pipeline, scripts, keys)
         self.glances = Glances(pipeline, keys)
         self.history = History(pipeline, scripts, keys)
@@ -183,8 +182,7 @@ class Store:
 
     async def close(self) -> None:
         """Let the round trips under way end."""
-        await self._pipeline.close()
-        for pipeline in self._apart.values():
+        for pipeline in {self._pipeline, self._claims, self._submissions}:
             await pipeline.close()
         await self.doorbell.close()
 

@@ -79,7 +79,7 @@ class _Call:
     packed: bytes
     since: float
     future: asyncio.Future[Any]
-    sent: Callable[[], None] | None
+    sent: Callable[[], None] | None = None
 
 
 class Pipeline:
@@ -92,24 +92,18 @@ class Pipeline:
         client: gives it a connection, which it keeps.
         scripts: loaded into the store when it does not know them.
         replicated: give a reply only when a replica has what was written.
-        gathers: wait a turn of the loop for more calls; without, what has one caller at a time goes out at once.
     """
 
-    def __init__(self, client: Redis, scripts: Scripts, *, replicated: bool = False, gathers: bool = True) -> None:
+    def __init__(self, client: Redis, scripts: Scripts, *, replicated: bool = False) -> None:
         self._line = Line(client)
         self._scripts = scripts
         self._replicated = replicated
-        self._gathers = gathers
         self._waiting: list[_Call] = []
         self._bytes = 0
         self._sender: asyncio.Task[None] | None = None
 
-    def send(self, command: Sequence[Arg], sent: Callable[[], None] | None = None) -> asyncio.Future[Any]:
+    def send(self, command: Sequence[Arg]) -> asyncio.Future[Any]:
         """Put a command into the next round trip; the future has its reply or an error of our tree.
-
-        Args:
-            command: its name and arguments.
-            sent: called when the store has got it, while it works on it.
 
         Raises:
             UnicodeEncodeError: a text has no UTF-8 form (a lone surrogate). Raised here, it concerns its caller alone;
@@ -122,16 +116,31 @@ class Pipeline:
         if self._waiting and (len(self._waiting) >= WAITING_CALLS or self._bytes + size > WAITING_BYTES):
             future.set_exception(StoreUnavailable("too many calls wait for the store; this one was not sent"))
             return future
-        self._waiting.append(_Call(written, loop.time(), future, sent))
+        self._waiting.append(_Call(written, loop.time(), future))
         self._bytes += size
         if self._sender is None or self._sender.done():
             self._sender = asyncio.create_task(self._send_waiting())
         return future
 
+    async def send_alone(self, command: Sequence[Arg], sent: Callable[[], None] | None = None) -> Any:
+        """Make a round trip for one command, at once: for what nobody else would share it with, and that is waited for.
+
+        Args:
+            command: its name and arguments.
+            sent: called when the store has got it, while it works on it.
+
+        Raises:
+            StoreError: the store is away or refuses.
+            UnicodeEncodeError: a text has no UTF-8 form (a lone surrogate).
+        """
+        loop = asyncio.get_running_loop()
+        call = _Call(packed(command), loop.time(), loop.create_future(), sent)
+        await self._round_trip([call])
+        return call.future.result()
+
     async def _send_waiting(self) -> None:
-        if self._gathers:
-            # The calls of one asyncio.gather() arrive over two turns of the loop, where one of them gathers in turn.
-            await asyncio.sleep(0)
+        # The calls of one asyncio.gather() arrive over two turns of the loop, where one of them gathers in turn.
+        await asyncio.sleep(0)
         while run := self._take():
             if not await self._round_trip(run):
                 self._refuse(self._waiting, "the store does not answer; this call was not sent")

@@ -49,7 +49,11 @@ SWEEP_GAP = timedelta(seconds=3)
 class JobStore:
     """The jobs of one partition. Every call may raise StoreUnavailable or StoreFull; repeating it is then safe.
 
-    `apart` sends the calls of some verbs, by their names, so that they and the others do not wait for each other.
+    Args:
+        pipeline: sends what is not claimed or submitted.
+        claims: sends claims, so that they and the others do not wait for each other.
+        submissions: sends submissions.
+        waiting_limit: how many jobs of a type may wait.
     """
 
     def __init__(
@@ -57,12 +61,14 @@ class JobStore:
         pipeline: Pipeline,
         scripts: Scripts,
         keys: Keys,
-        apart: Mapping[str, Pipeline],
+        claims: Pipeline,
+        submissions: Pipeline,
         waiting_limit: int = WAITING_LIMIT,
     ) -> None:
         self._waiting_limit = waiting_limit
         self._pipeline = pipeline
-        self._apart = apart
+        self._claims = claims
+        self._submit_by = submissions
         self._scripts = scripts
         self._keys = keys
         self._submissions = Gatherer(self._submit, submission_weight)
@@ -90,15 +96,9 @@ class JobStore:
             raise _error_of_all(failed, partly=len(failed) < len(replies))
         return replies
 
-    def _send(
-        self,
-        verb: str,
-        items: Sequence[Sequence[Arg]],
-        arguments: Mapping[str, Arg],
-        sent: Callable[[], None] | None = None,
-    ) -> asyncio.Future[Any]:
-        pipeline = self._apart.get(verb, self._pipeline)
-        return pipeline.send(self._scripts[verb].command(self._keys.tag, arguments, items), sent)
+    def _send(self, verb: str, items: Sequence[Sequence[Arg]], arguments: Mapping[str, Arg]) -> asyncio.Future[Any]:
+        pipeline = self._submit_by if verb == "submit" else self._pipeline
+        return pipeline.send(self._scripts[verb].command(self._keys.tag, arguments, items))
 
     async def _words(self, verb: str, items: Sequence[Sequence[Arg]], **arguments: Arg) -> list[str]:
         return [word.decode() for word in await self._call(verb, items, **arguments)] if items else []
@@ -167,7 +167,8 @@ class JobStore:
             _claim_item(job_type, room, pools.get(job_type), versions.get(job_type, ""))
             for job_type, room in rooms.items()
         ]
-        reply = await self._send("claim", items, arguments, sent)
+        command = self._scripts["claim"].command(self._keys.tag, arguments, items)
+        reply = await self._claims.send_alone(command, sent)
         due = int(reply[1])
         jobs = tuple(read_claimed(reply[at], reply[at + 1]) for at in range(3, len(reply), 2))
         next_due = timedelta(milliseconds=due) if due >= 0 else None

@@ -54,12 +54,15 @@ local function add(sums, job_type, name, n)
   if not of_type then of_type = {}; sums[job_type] = of_type end
   of_type[name] = (of_type[name] or 0) + n
 end
+-- Tells whether a field is new; the first one of a key is.
 local function write_sums(key, sums)
+  local is_new = false
   for job_type, of_type in pairs(sums) do
     for name, n in pairs(of_type) do
-      if n ~= 0 then call('HINCRBY', key, name .. ':' .. job_type, n) end
+      if n ~= 0 and call('HINCRBY', key, name .. ':' .. job_type, n) == n then is_new = true end
     end
   end
+  return is_new
 end
 -- Counters: jobs by live state and type, and totals that only grow.
 local counts, tallies = {}, {}
@@ -133,9 +136,8 @@ local function commit(worker)
   write_sums(T .. ':counts', counts)
   if next(tallies) or next(durations) then
     local key = T .. ':minute:' .. int(floor(NOW / 60000))
-    write_sums(key, tallies)
-    write_sums(key, durations)
-    call('PEXPIRE', key, DAY)
+    local is_new = write_sums(key, tallies)
+    if write_sums(key, durations) or is_new then call('PEXPIRE', key, DAY) end
     write_sums(T .. ':totals', durations)
     write_sums(T .. ':totals', totals)
   end
