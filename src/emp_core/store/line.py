@@ -15,7 +15,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from emp_core.store.connection import CALL_TIMEOUT, closed_transport_is_lost_connection
+from emp_core.store.connection import closed_transport_is_lost_connection
 
 
 class Line:
@@ -23,6 +23,7 @@ class Line:
 
     def __init__(self, client: Redis) -> None:
         self._pool = client.connection_pool
+        self._patience: float = self._pool.connection_kwargs["socket_timeout"]
         self._connection: AbstractConnection | None = None
         self._is_free = asyncio.Lock()
 
@@ -38,30 +39,29 @@ class Line:
 
         Raises:
             RedisError, OSError: the connection is lost or there is none, or the next reply has not come within
-                CALL_TIMEOUT. Whatever waited in it is dropped with it.
+                the client's time limit. Whatever waited in it is dropped with it.
         """
         async with self._is_free:
             with closed_transport_is_lost_connection():
                 connection = await self._open()
                 return await self._exchange(connection, commands, told)
 
-    @staticmethod
     async def _exchange(
-        connection: AbstractConnection, commands: Sequence[bytes], told: Sequence[Callable[[], None]]
+        self, connection: AbstractConnection, commands: Sequence[bytes], told: Sequence[Callable[[], None]]
     ) -> list[Any]:
         is_over = False
         try:
-            async with asyncio.timeout(CALL_TIMEOUT) as limit:
+            async with asyncio.timeout(self._patience) as limit:
                 await connection.send_packed_command(commands)
                 for tell in told:
                     tell()
                 replies = [await _reply(connection)]
                 for _ in commands[1:]:
-                    limit.reschedule(asyncio.get_running_loop().time() + CALL_TIMEOUT)
+                    limit.reschedule(asyncio.get_running_loop().time() + self._patience)
                     replies.append(await _reply(connection))
             is_over = True
         except TimeoutError:
-            raise RedisTimeoutError(f"it has not answered within {CALL_TIMEOUT:g} s") from None
+            raise RedisTimeoutError(f"it has not answered within {self._patience:g} s") from None
         finally:
             if not is_over:
                 # Replies may still come, and would be taken for those of the next exchange.
@@ -74,7 +74,7 @@ class Line:
         if connection is None:
             self._connection = connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]  # redis-py has no types for it
         elif not connection.is_connected or await connection.can_read():
-            connection.socket_timeout = CALL_TIMEOUT
+            connection.socket_timeout = self._patience
             await self._pool.ensure_connection(connection)
         # From here on `exchange` keeps the time itself: redis-py makes a task for each time that it keeps.
         connection.socket_timeout = None
