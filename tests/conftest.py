@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,10 @@ from support.processes import StartedProcess
 from support.running import running_stack
 
 StartProcess = Callable[..., StartedProcess]
+
+# Where compiled modules are not kept, each of many hundred processes would compile all of EMP, and pytest all tests.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from .conftest import TYPE, Engine, fake
+from emp_core.store.embedded import EmbeddedStore
+
+from .conftest import TYPE, Engine, real
 from .invariants import violations
 from .soak import VERBS, Soak, Step, random_steps
 
@@ -18,11 +20,11 @@ pytestmark = pytest.mark.anyio
 
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(st.lists(st.tuples(st.sampled_from(VERBS), st.integers(0, 999)), min_size=10, max_size=80))
-def test_any_sequence_of_verbs_leaves_all_in_order(steps: list[Step]) -> None:
+def test_any_sequence_of_verbs_leaves_all_in_order(valkey: EmbeddedStore, steps: list[Step]) -> None:
     """Hypothesis looks for the shortest sequence that does not."""
 
     async def run() -> list[str]:
-        async with fake("", f"t{uuid.uuid4().hex[:20]}") as engine:
+        async with real(valkey.url, f"t{uuid.uuid4().hex[:20]}") as engine:
             await engine.submit()
             await Soak(engine).run(steps)
             return await violations(engine)
