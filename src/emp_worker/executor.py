@@ -10,19 +10,17 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from enum import Enum
-from typing import assert_never
 
 import structlog
 from pluggy import HookRelay
 
 from emp_core import logs
 from emp_core.ids import JobId, WorkerId
-from emp_core.jobs import Cancelled, ClaimedJob, Completed, Failed, Outcome, Reason, Released, TroubleWord
+from emp_core.jobs import ClaimedJob, Completed, Outcome, Released, TroubleWord
 from emp_core.tracing import NO_SPAN, Span, Tracer
 from emp_worker.context import JobContext
-from emp_worker.error_json import error_json
-from emp_worker.failures import AttemptTimedOut, JobCancelled, JobError
+from emp_worker.ending import Ending, ended_early
+from emp_worker.failures import JobCancelled
 from emp_worker.flusher import Flusher
 from emp_worker.isolation import Runners
 from emp_worker.jobtypes import JobType
@@ -40,16 +38,6 @@ STUCK_AFTER = 5.0
 OVERDUE_AFTER = 2.0
 """Seconds after its end was due in which a handler that blocks the loop may still let go of it."""
 _log = structlog.get_logger("emp.worker")
-
-
-class Ending(Enum):
-    """Why the worker ends an attempt before its handler does."""
-
-    CANCEL = "somebody called the job off"
-    TIMEOUT = "the attempt's time limit is over"
-    SILENCE = "the handler showed no sign of life for its progress limit"
-    SHUTDOWN = "the worker stops and its grace is over"
-    LEASE_LOST = "the job was taken over by others"
 
 
 @dataclass(slots=True)
@@ -100,6 +88,10 @@ class _Running:
             if self.has_stepped:  # cancelled before its first step, it would never give its slot back
                 self.attempt.cancel()
             self.timers.append(self.loop.call_later(STUCK_AFTER, self.stuck, self))
+
+    def ended_early(self) -> Outcome | None:
+        """Name the outcome of what the worker ended; None if others have the job now."""
+        return ended_early(self.job, self.job_type, self.ending, is_begun=self.is_begun)
 
     def _is_handed_over(self, why: Ending) -> bool:
         """Tell whether another attempt follows that this one is no failure for."""
@@ -173,7 +165,7 @@ class Executor:
         try:
             outcome = await self._attempt(running)
         except asyncio.CancelledError:
-            outcome = _ended_early(running)
+            outcome = running.ended_early()
         finally:
             for timer in running.timers:
                 timer.cancel()
@@ -193,7 +185,7 @@ class Executor:
         """Call the handler and name the outcome; None if it is no longer ours to say."""
         job, job_type = running.job, running.job_type
         if running.context.cancelled:
-            return _ended_early(running)
+            return running.ended_early()
         running.has_stepped = True
         try:
             # A job that has lost its worker may be the culprit: it gets a process of its own to take down.
@@ -207,10 +199,10 @@ class Executor:
                 _arm(running)
                 result = await place.run(job_type, job.payload, running.context)
         except (Exception, JobCancelled) as error:  # noqa: BLE001 - whatever a handler raises is its attempt's error
-            return _ended_early(running) if running.ending else outcome_of(error, job, job_type, random.random())  # noqa: S311 - spreads retries
+            return running.ended_early() if running.ending else outcome_of(error, job, job_type, random.random())  # noqa: S311 - spreads retries
         if running.ending in {None, Ending.CANCEL, Ending.SHUTDOWN}:
             return Completed(job.job_id, job.token, result)
-        return _ended_early(running)
+        return running.ended_early()
 
     def _stuck(self, running: _Running) -> None:
         """Report a handler that goes on although it was told to end. Its slot stays taken: it does run."""
@@ -259,7 +251,7 @@ class Executor:
         for running in list(self._running.values()):
             running.is_abandoned = True
             _log.warning("handler_abandoned", job_id=running.job.job_id, job_type=running.job.job_type)
-            outcome = _ended_early(running)
+            outcome = running.ended_early()
             end(running.span, outcome)
             if outcome is not None:
                 self._flusher.settle(outcome)
@@ -300,32 +292,3 @@ def _listen(running: _Running, silence: timedelta) -> None:
     else:
         running.timers[:] = [timer for timer in running.timers if not timer.cancelled()]
         running.timers.append(running.loop.call_later(left, _listen, running, silence))
-
-
-def _ended_early(running: _Running) -> Outcome | None:
-    """Name the outcome of an attempt that the worker ended; None if others have the job now."""
-    job, job_type, why = running.job, running.job_type, running.ending
-    match why:
-        case Ending.CANCEL:
-            return Cancelled(job.job_id, job.token)
-        case Ending.TIMEOUT | Ending.SILENCE:
-            return outcome_of(AttemptTimedOut(_over(running, why)), job, job_type, random.random())  # noqa: S311 - spreads retries
-        case Ending.SHUTDOWN | None:
-            if running.is_begun and job.max_attempts == 1:
-                # It may be begun only once, so it must not go back.
-                error = error_json(JobError("the worker stopped before the handler had ended"))
-                return Failed(job.job_id, job.token, Reason.INTERRUPTED, error)
-            return Released(job.job_id, job.token)
-        case Ending.LEASE_LOST:
-            return None
-        case _:
-            assert_never(why)
-
-
-def _over(running: _Running, why: Ending) -> str:
-    job, job_type = running.job, running.job_type
-    if why is Ending.TIMEOUT:
-        return f"the attempt ran longer than its timeout of {job.timeout or job_type.timeout}"
-    return (
-        f"the handler reported nothing for its progress_timeout of {job.progress_timeout or job_type.progress_timeout}"
-    )

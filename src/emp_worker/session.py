@@ -20,7 +20,8 @@ from emp_core.ids import JobId
 from emp_core.store import Renewed, Store
 from emp_core.tracing import NO_TRACER, Tracer
 from emp_worker.claimer import Claimer
-from emp_worker.executor import Ending, Executor
+from emp_worker.ending import Ending
+from emp_worker.executor import Executor
 from emp_worker.flusher import Flusher
 from emp_worker.isolation import Runners
 from emp_worker.jobtypes import JobType

@@ -12,6 +12,8 @@ from opentelemetry.trace import SpanKind, StatusCode, format_span_id, format_tra
 
 from emp_core.jobs import Backoff, JobState
 from emp_core.store import CancelAsk, open_store
+from emp_core.store.connection import connect
+from emp_core.store.keys import Keys
 from emp_core.tracing.current import current_trace
 from emp_worker import JobContext, JobError, JobType
 from support.bench import TYPE, Bench, Nothing
@@ -34,6 +36,10 @@ def kept() -> KeptSpans:
 async def bench(redis_url, namespace, kept):
     async with open_store(redis_url, namespace) as store:
         yield Bench(store, redis_url, namespace, tracer=kept.tracer)
+
+
+async def quick(payload: Nothing) -> None:
+    pass
 
 
 async def for_ever(payload: Nothing) -> None:
@@ -104,6 +110,20 @@ async def test_a_job_without_a_trace_begins_one(bench, kept):
     [claim], [process] = kept.named("claim"), await attempts(kept)
     assert claim.parent is None
     assert process.context.trace_id == claim.context.trace_id
+
+
+@pytest.mark.parametrize("damage", ["garbage", "\x1f\n\u2028", f"{TRACE} {'ä=1,' * 5_000}", "x" * 100_000], ids=len)
+async def test_a_damaged_trace_in_the_store_begins_a_new_one(bench, kept, damage):
+    """The job runs all the same."""
+    job_id = await bench.submit(trace=TRACE, delay=timedelta(milliseconds=50))
+    async with connect(bench.url) as client:
+        await client.hset(Keys(bench.namespace, "00")("job", job_id), "trace", damage)
+
+    async with bench.work(JobType(TYPE, quick)):
+        done = await bench.final(job_id)
+
+    assert done.job.state is JobState.COMPLETED
+    assert len(kept.named("process")) == 1
 
 
 async def test_what_a_handler_raises_is_an_error_and_its_text_is_not_told(bench, kept):
