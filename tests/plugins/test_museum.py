@@ -19,12 +19,12 @@ from emp_core.client import EmpClient, WorkerView
 from emp_core.store.embedded import EmbeddedStore
 from emp_worker.discovery import Phase
 from emp_worker.plugins import load_plugins
+from support.pace import allowed
 from support.running import running_stack
 from support.waiting import wait_until
 
 MUSEUM = Path(__file__).parent / "museum"
-LIMIT = timedelta(seconds=2)
-PATIENCE = f"{LIMIT.total_seconds():g}"
+ENDLESS = {"endless_import", "endless_declaration"}
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ EXHIBITS: Mapping[str, Exhibit] = {
     "contested": Exhibit(Phase.CONFLICT, "museum.contested is declared by museum-contested 1.0 and"),
     "crash": Exhibit(Phase.IMPORT, "ended the process with SIGSEGV"),
     "duplicate_type": Exhibit(Phase.JOB_TYPES, "emp_job_types gave museum.duplicate twice"),
-    "endless_declaration": Exhibit(Phase.JOB_TYPES, f"did not come to an end within {PATIENCE} s"),
-    "endless_import": Exhibit(Phase.IMPORT, f"did not come to an end within {PATIENCE} s"),
+    "endless_declaration": Exhibit(Phase.JOB_TYPES, "did not come to an end within "),
+    "endless_import": Exhibit(Phase.IMPORT, "did not come to an end within "),
     "import_error": Exhibit(Phase.IMPORT, "ImportError: libexhibit.so is too old"),
     "keyboard_interrupt": Exhibit(Phase.IMPORT, "ended the process with SIGINT"),
     "missing_dependency": Exhibit(Phase.IMPORT, "is not installed: pip install 'frobnicate-the-missing>=2'"),
@@ -70,10 +70,15 @@ def name_of(exhibit: str) -> str:
     return f"museum-{exhibit.replace('_', '-')}"
 
 
+def patience() -> float:
+    """Give the seconds that a plugin may take: few, as two never end, but enough for a sound one on a busy machine."""
+    return allowed(2.0, starts=3)
+
+
 def the_whole_museum() -> dict[str, str]:
     """Give the environment of a process that has all of it installed."""
     folders = sorted(str(folder) for folder in MUSEUM.iterdir() if folder.is_dir())
-    return {"PYTHONPATH": os.pathsep.join(folders), "EMP_PLUGINS_IMPORT_LIMIT": PATIENCE}
+    return {"PYTHONPATH": os.pathsep.join(folders), "EMP_PLUGINS_IMPORT_LIMIT": f"{patience():g}"}
 
 
 def sound() -> set[str]:
@@ -125,13 +130,16 @@ def test_every_exhibit_has_its_line():
 
 @pytest.mark.parametrize("alone", sorted(EXHIBITS.keys() - {"contested", "replaces_another"}), indirect=True)
 def test_alone_it_keeps_its_reason_and_all_others_are_served(alone: str):
-    plugins = load_plugins(import_limit=LIMIT)
+    limit = patience() if alone in ENDLESS else 60
+
+    plugins = load_plugins(import_limit=timedelta(seconds=limit))
 
     assert plugins.types.keys() >= {"image.thumbnail", "simulation.run", "simulation.run_blocking"}
     (failure,) = plugins.failures
     assert (failure.distribution, failure.phase) == (name_of(alone), EXHIBITS[alone].phase)
     assert EXHIBITS[alone].told in failure.why
     assert TRACED.get(alone, "") in failure.traceback
+    assert alone not in ENDLESS or f"within {limit:g} s" in failure.why
 
 
 def test_a_worker_serves_and_performs_all_that_is_sound(stack: tuple[EmpClient, Path]):
@@ -139,7 +147,7 @@ def test_a_worker_serves_and_performs_all_that_is_sound(stack: tuple[EmpClient, 
 
     served = the_worker(client).types.keys()
     submitted = [client.submit(name, {"text": "hello"}) for name in ("museum.noisy", "museum.uncontested")]
-    done = [client.wait(job.id, 20) for job in submitted]
+    done = [client.wait(job.id, 60) for job in submitted]
 
     assert served == sound()
     assert [job.result for job in done] == [{"text": "hello"}, {"text": "hello"}]

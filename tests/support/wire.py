@@ -39,13 +39,13 @@ class Wire:
 
     async def answer(self) -> tuple[int, bytes, bytes]:
         """Give the status, the head and the body of the next answer."""
-        head = await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 20)
+        head = await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 60)
         length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
         return int(head[9:12]), head.lower(), await self.reader.readexactly(length)
 
     async def ended(self) -> bytes:
         """Give what comes until the server closes."""
-        return await asyncio.wait_for(self.reader.read(), 20)
+        return await asyncio.wait_for(self.reader.read(), 60)
 
 
 @asynccontextmanager

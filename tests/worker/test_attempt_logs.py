@@ -47,13 +47,13 @@ async def logged(bench, site, install_plugin, start_worker, mode):
     job_ids = [await bench.submit(job_type=job_type, payload=b'{"text":"t%d"}' % n) for n in range(3)]
     worker = start_worker("--types", job_type, PYTHONPATH=str(site), EMP_LOG_FORMAT="json")
     for job_id in job_ids:
-        assert (await bench.final(job_id, 30)).job.state is JobState.COMPLETED
+        assert (await bench.final(job_id, 60)).job.state is JobState.COMPLETED
 
     def lines():
         found = [json.loads(line) for line in worker.output().splitlines() if line.endswith("}")]
         return len([line for line in found if re.search(r"\bt[012]\b", str(line))]) >= 6 and found
 
-    return job_ids, wait_until(lines)
+    return job_ids, wait_until(lines, 30)
 
 
 @pytest.mark.parametrize("mode", ["async", "thread"])
