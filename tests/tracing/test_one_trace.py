@@ -101,6 +101,7 @@ def test_there_are_no_spans_but_ours_and_the_handlers(emp, trace_id, parent):
     assert len(spans) == 5
 
 
+@pytest.mark.slow  # it waits for the six seconds after which the example shows a trace
 def test_the_example_draws_a_trace(emp, trace_id, parent, start_process):
     """Fed with what a collector gets, it shows each span under its parent."""
     job = emp.run("traced.thread", parent, options={"max_attempts": 1}, fails_until=9)
