@@ -247,7 +247,10 @@ class _Handed(Generic[T, R]):
 
 
 class Gatherer(Generic[T, R]):
-    """Joins what many callers hand in during one tick, or during the call before, into one call."""
+    """Joins what many callers hand in during one tick, or during the call before, into one call.
+
+    Ticks that follow one another and each bring something count as one: a call costs its process as much as ten items.
+    """
 
     def __init__(self, call: Callable[[Sequence[T]], Awaitable[Sequence[R]]], weigh: Callable[[T], int]) -> None:
         self._call = call
@@ -275,7 +278,7 @@ class Gatherer(Generic[T, R]):
         return future
 
     async def _run(self) -> None:
-        while waiting := self._take():
+        while waiting := await self._gathered():
             try:
                 replies = await self._call([item for handed in waiting for item in handed.items])
             except Exception as error:  # noqa: BLE001 - every caller gets it, none is left waiting
@@ -289,6 +292,14 @@ class Gatherer(Generic[T, R]):
                 if not handed.future.done():
                     handed.future.set_result(replies[at : at + len(handed.items)])
                 at += len(handed.items)
+
+    async def _gathered(self) -> list[_Handed[T, R]]:
+        """Take what waits as soon as a tick has brought nothing more, or it fills a call."""
+        before = -1
+        while before < self._count < ITEMS_PER_CALL:
+            before = self._count
+            await asyncio.sleep(0)
+        return self._take()
 
     def _take(self) -> list[_Handed[T, R]]:
         """Take what waits, without what was handed in by callers that have gone."""

@@ -106,7 +106,7 @@ class JobStore:
     # What clients ask for.
 
     async def submit(self, submissions: Sequence[Submission]) -> Sequence[Submitted]:
-        """Store new jobs and wake workers. Calls made in the same event-loop tick share a round trip."""
+        """Store new jobs and wake workers. Calls made in one tick of the loop, or in ticks on end, share a trip."""
         return await self.submit_soon(submissions)
 
     def submit_soon(self, submissions: Sequence[Submission]) -> asyncio.Future[Sequence[Submitted]]:

@@ -107,6 +107,19 @@ async def test_submissions_of_one_tick_share_a_script_call(valkey: EmbeddedStore
     assert (proxy.script_calls, proxy.round_trips) == (1, 1)
 
 
+async def test_submissions_of_ticks_on_end_share_a_script_call(valkey: EmbeddedStore, namespace: str) -> None:
+    """Requests that are read one after the other, without a pause, are one call of submit."""
+    async with counted(valkey, namespace) as (store, proxy):
+        calls = []
+        for _ in range(10):
+            calls.append(asyncio.ensure_future(submit(store)))
+            await asyncio.sleep(0)
+        words = await asyncio.gather(*calls)
+
+    assert words == [SubmitWord.OK] * 10
+    assert proxy.script_calls == 1
+
+
 async def test_what_a_worker_writes_behind_goes_out_in_one_round_trip(valkey: EmbeddedStore, namespace: str) -> None:
     """Starts, reports and outcomes of every kind, gathered as the worker's flusher does."""
     async with counted(valkey, namespace) as (store, proxy):
