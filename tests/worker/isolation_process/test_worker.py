@@ -196,7 +196,7 @@ async def test_a_child_for_one_job_loads_the_plugin_of_its_type_and_those_that_w
     await lose(bench, job_id)
 
     start_worker(PYTHONPATH=str(site))
-    done = await bench.final(job_id)
+    done = await bench.final(job_id, timeout=30)
 
     assert json.loads(done.result or b"") == ["emp_test_loaded", "emp_test_wraps"]
 
