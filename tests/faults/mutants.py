@@ -161,7 +161,7 @@ MUTANTS: Final = (
     Mutant(
         "token that does not rise",
         ("worker killed in the handler",),
-        (_lua("claim", "'^%d+')) + 1\n", "'^%d+')) + (job.token and 0 or 1)\n"),),
+        (_lua("claim", "'^%d+')) + 1) .. '-'", "'^%d+'))) .. '-'"),),
     ),
     Mutant(
         "submission forgets its idempotency key",
