@@ -7,7 +7,6 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Final
 
 import structlog
 from packaging.version import InvalidVersion, Version
@@ -16,11 +15,8 @@ from emp_core.errors import StoreError, UnknownJobType
 from emp_core.jobs import Announcement
 from emp_core.messages import WorkerStatusMessage
 from emp_core.store import Store
-from emp_server.lasting import let_pass
+from emp_server.lasting import AHEAD, let_pass
 from emp_server.schemas import PayloadCheck, SchemaUnusable
-
-AHEAD: Final = 0.5
-"""The share of its time after which what is known is read again, by a server that is asked for it all the time."""
 
 _SERVING = frozenset({"idle", "busy"})
 

@@ -16,14 +16,12 @@ from emp_core.api_keys import ApiKey, parts_of
 from emp_core.errors import StoreError, Unauthenticated
 from emp_core.store import ApiKeyStore
 from emp_server.callers import ANYONE, Caller, caller_of
-from emp_server.lasting import let_pass
+from emp_server.lasting import AHEAD, let_pass
 from emp_server.settings import ServerSettings
 
 SESSION_COOKIE: Final = "emp_session"
 SESSIONS_REMEMBERED: Final = 10_000
 LONGEST_CREDENTIAL: Final = 256
-AHEAD: Final = 0.5
-"""The share of its time after which what is known is read again, by a server that is asked for it all the time."""
 
 _BEARER: Final = b"bearer "
 _NEVER: Final = float("-inf")

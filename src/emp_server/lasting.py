@@ -10,6 +10,8 @@ import structlog
 
 PAUSE: Final = 1.0
 """Seconds before a loop that failed is begun again."""
+AHEAD: Final = 0.5
+"""The share of its time after which what is known is read again, by a server that is asked for it all the time."""
 
 _log = structlog.get_logger()
 
