@@ -11,6 +11,7 @@ import httpx2
 import pytest
 
 from support.plain_http import ask
+from support.processes import free_port
 from support.waiting import wait_until
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - that it is refused is what is tested
@@ -24,6 +25,13 @@ def url_of(process):
 def is_ready(url):
     try:
         return ask(f"{url}/readyz").status_code == 200
+    except httpx2.TransportError:
+        return False
+
+
+def is_alive(url):
+    try:
+        return ask(f"{url}/livez").status_code == 200
     except httpx2.TransportError:
         return False
 
@@ -87,6 +95,18 @@ def test_beyond_loopback_a_server_with_a_key_serves_its_holder_and_nobody_else(s
     assert ask(f"{url}/v1/jobs").status_code == 401
     assert httpx2.get(f"{url}/v1/jobs", headers={"authorization": f"Bearer {key}"}, trust_env=False).status_code == 200
     assert key not in process.output()
+
+
+def test_beyond_loopback_a_server_whose_store_is_away_starts_and_lets_nobody_in(start_process, namespace):
+    away = ["--port", "0", "--redis-url", f"redis://127.0.0.1:{free_port()}", "--namespace", namespace]
+
+    process = start_process([*EMP, *away, "--host", EVERYWHERE])
+    url = "http://127.0.0.1:" + url_of(process).rpartition(":")[2]
+    wait_until(lambda: is_alive(url))
+
+    assert [ask(f"{url}{path}").status_code for path in ("/v1/jobs", "/v1/whoami", "/metrics")] == [503, 503, 503]
+    submitted = httpx2.post(f"{url}/v1/jobs", json={"job_type": "any.thing", "payload": 1}, trust_env=False)
+    assert submitted.status_code == 503
 
 
 def test_it_listens_beyond_loopback_when_it_is_told_that_this_is_meant(start_process, options):
