@@ -69,6 +69,7 @@ async def test_the_third_loss_is_poison(engine: Engine, max_attempts: int) -> No
 
 async def test_a_silent_worker_is_lost_after_its_lease(engine: Engine) -> None:
     """Not before; and while anybody sweeps, within a second after."""
+    await engine.stop_clock()
     worker, job = await engine.claimed()
     await engine.sweep()
 
@@ -164,6 +165,7 @@ async def test_after_an_outage_nobody_is_lost_for_a_lease(engine: Engine) -> Non
 @pytest.mark.parametrize(("gap", "is_lost"), [(2.9, True), (3.2, False)])
 async def test_three_seconds_without_a_sweep_are_an_outage(engine: Engine, gap: float, is_lost: bool) -> None:
     """A janitor that is a little late is none."""
+    await engine.stop_clock()
     _, job = await engine.claimed()
     await engine.sweep()
     await engine.tend(LEASE - 1)
@@ -201,6 +203,7 @@ async def test_a_fleet_overdue_after_an_outage_does_not_keep_the_janitor_busy(en
 
 async def test_a_clock_that_went_back_makes_nobody_lost(engine: Engine) -> None:
     """Leases given by the old clock are cut to one lease, and one lease is waited for."""
+    await engine.stop_clock()
     worker, job = await engine.claimed()
     await engine.pass_time(hours=1)
     await engine.sweep()

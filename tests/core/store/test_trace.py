@@ -78,5 +78,5 @@ async def test_nothing_is_stored_where_there_is_no_trace(engine: Engine) -> None
 
     fields = await engine.client.hgetall(engine.keys("job", job_id))
 
-    assert set(fields) == {b"type", b"seq", b"created_at"}
+    assert set(fields) == {b"type", b"no", b"created_at"}
     assert fields[b"type"].decode() == TYPE
