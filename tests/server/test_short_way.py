@@ -390,9 +390,14 @@ async def test_a_server_that_stops_answers_what_is_under_way(behind, line, store
     assert b"\r\nconnection: close\r\n" in heard
 
 
+def is_answer(data: bytes) -> bool:
+    """Tell a submission's answer from the publications, which say `pending`, too."""
+    return b"$7\r\npending" in data
+
+
 async def test_a_store_that_goes_away_is_a_503_that_says_whether_it_may_be_stored(behind, line, store):
     async with connected(behind) as wire:
-        line.catch(Trap("down", lambda data: b"$7\r\npending" in data, lambda: line.set(Line(is_refusing=True)) or False))
+        line.catch(Trap("down", is_answer, lambda: line.set(Line(is_refusing=True)) or False))
         wire.writer.write(post())
         status, head, body = await wire.answer()
 
@@ -413,7 +418,7 @@ async def test_a_job_that_went_on_while_its_answer_was_lost_is_told_as_it_is(beh
         return False
 
     async with connected(behind) as wire:
-        line.catch(Trap("down", lambda data: b"$7\r\npending" in data, claimed))
+        line.catch(Trap("down", is_answer, claimed))
         wire.writer.write(post())
         status, head, body = await wire.answer()
 
