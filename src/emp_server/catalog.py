@@ -11,12 +11,12 @@ from datetime import timedelta
 import structlog
 from packaging.version import InvalidVersion, Version
 
-from emp_core.errors import StoreError, UnknownJobType
+from emp_core.errors import UnknownJobType
 from emp_core.jobs import Announcement
 from emp_core.messages import WorkerStatusMessage
 from emp_core.store import Store
-from emp_server.lasting import AHEAD, let_pass
 from emp_server.schemas import PayloadCheck, SchemaUnusable
+from emp_server.shared_reading import AHEAD, SharedReading
 
 _SERVING = frozenset({"idle", "busy"})
 
@@ -58,14 +58,14 @@ class Catalog:
         self._store = store
         self._fresh_for = fresh_for.total_seconds()
         self._snapshot = Snapshot()
-        self._reading: asyncio.Task[Snapshot] | None = None
+        self._reading = SharedReading(self._read)
         self._checks: dict[str, PayloadCheck | None] = {}
         self._forgotten = 0
 
     async def types(self) -> Mapping[str, KnownType]:
         """Give every known job type by its name."""
         now = asyncio.get_running_loop().time()
-        snapshot = self._snapshot if now - self._snapshot.read_at < self._fresh_for else await self._read_again()
+        snapshot = self._snapshot if now - self._snapshot.read_at < self._fresh_for else await self._reading.again()
         return snapshot.types
 
     def at_hand(self, name: str) -> KnownType | None:
@@ -75,7 +75,7 @@ class Catalog:
         if age >= self._fresh_for:
             return None
         if age >= self._fresh_for * AHEAD:
-            self._read_ahead()
+            self._reading.ahead()
         return snapshot.types.get(name)
 
     async def known(self, name: str) -> KnownType:
@@ -87,7 +87,7 @@ class Catalog:
         known = (await self.types()).get(name)
         if known is not None:
             return known
-        types = (await self._read_again()).types
+        types = (await self._reading.again()).types
         if name in types:
             return types[name]
         near = difflib.get_close_matches(name[:200], types, n=3)
@@ -103,22 +103,6 @@ class Catalog:
         """Read again at the next question."""
         self._forgotten += 1
         self._snapshot = Snapshot()
-
-    def _read_ahead(self) -> None:
-        """Read again before what is known is too old, so that a busy server never has to wait for it."""
-        if self._reading is None or self._reading.done():
-            self._reading = asyncio.create_task(self._read())
-            self._reading.add_done_callback(let_pass)
-
-    async def _read_again(self) -> Snapshot:
-        if self._reading is None or self._reading.done():
-            self._reading = asyncio.create_task(self._read())
-        try:
-            # Shielded: one of the askers may give up while the others still wait for the same reading.
-            return await asyncio.shield(self._reading)
-        except StoreError as error:
-            # Whatever the asker was about to do, it has not begun.
-            raise error.of(may_have_run=False) from error
 
     async def _read(self) -> Snapshot:
         forgotten = self._forgotten

@@ -16,8 +16,8 @@ from emp_core.api_keys import ApiKey, parts_of
 from emp_core.errors import StoreError, Unauthenticated
 from emp_core.store import ApiKeyStore
 from emp_server.callers import ANYONE, Caller, caller_of
-from emp_server.lasting import AHEAD, let_pass
 from emp_server.settings import ServerSettings
+from emp_server.shared_reading import AHEAD, SharedReading
 
 SESSION_COOKIE: Final = "emp_session"
 SESSIONS_REMEMBERED: Final = 10_000
@@ -49,7 +49,7 @@ class KeyRing:
         self._never_asks = settings.insecure
         self._asks = settings.asks_for_keys
         self._keys = _Keys()
-        self._reading: asyncio.Task[_Keys] | None = None
+        self._reading = SharedReading(self._read)
         # What a key that does not exist is compared with, so that the answer takes as long.
         self._nobody = caller_of(ApiKey("0" * 12, "nobody", frozenset(), bytes(32), datetime.now(tz=UTC)))
 
@@ -72,7 +72,7 @@ class KeyRing:
         keys = self._keys
         if asyncio.get_running_loop().time() - keys.read_at >= self._fresh_for:
             try:
-                keys = await self._read_again()
+                keys = await self._reading.again()
             except StoreError:
                 if not outage or (keys.read_at == _NEVER and not self._never_asks):
                     raise
@@ -91,7 +91,7 @@ class KeyRing:
         if age >= self._fresh_for:
             return None
         if age >= self._fresh_for * AHEAD:
-            self._read_ahead()
+            self._reading.ahead()
         return self._without_session(self._keys, headers)
 
     def _without_session(self, keys: _Keys, headers: Mapping[bytes, bytes]) -> Caller:
@@ -108,7 +108,7 @@ class KeyRing:
         Raises:
             Unauthenticated: it is no key that counts.
         """
-        return self._recognised(await self._read_again(), text)
+        return self._recognised(await self._reading.again(), text)
 
     def _holder(self, keys: _Keys, shown: bytes) -> Caller:
         """Give the holder of the key in an Authorization header (RFC 6750)."""
@@ -150,22 +150,6 @@ class KeyRing:
     def forget(self) -> None:
         """Read the keys and sessions again at the next question."""
         self._keys = _Keys()
-
-    def _read_ahead(self) -> None:
-        """Read again before what is known is too old, so that a busy server never has to wait for it."""
-        if self._reading is None or self._reading.done():
-            self._reading = asyncio.create_task(self._read())
-            self._reading.add_done_callback(let_pass)
-
-    async def _read_again(self) -> _Keys:
-        if self._reading is None or self._reading.done():
-            self._reading = asyncio.create_task(self._read())
-        try:
-            # Shielded: one of the askers may give up while the others still wait for the same reading.
-            return await asyncio.shield(self._reading)
-        except StoreError as error:
-            # Whatever the asker was about to do, it has not begun.
-            raise error.of(may_have_run=False) from error
 
     async def _read(self) -> _Keys:
         begun = asyncio.get_running_loop().time()

@@ -1,17 +1,15 @@
-"""Work in the background: loops that are begun again when they fail, and readings that may fail without loss."""
+"""Keep the server's background loops alive: one that ends by an unforeseen error is begun again."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
 PAUSE: Final = 1.0
 """Seconds before a loop that failed is begun again."""
-AHEAD: Final = 0.5
-"""The share of its time after which what is known is read again, by a server that is asked for it all the time."""
 
 _log = structlog.get_logger()
 
@@ -26,9 +24,3 @@ async def lasting(name: str, loop: Callable[[], Awaitable[None]]) -> None:
             await asyncio.sleep(PAUSE)
         else:
             return
-
-
-def let_pass(reading: asyncio.Task[Any]) -> None:
-    """Hear how a task ended that nobody waits for: whoever needs what it was to read will try by itself, and say so."""
-    if not reading.cancelled():
-        reading.exception()

@@ -57,7 +57,7 @@ async def test_job_types_that_are_too_old_are_not_at_hand(catalog):
 async def test_what_was_forgotten_during_a_reading_is_read_again(catalog):
     catalog._snapshot = aged(catalog._snapshot, 31)
     catalog.at_hand("any.thing")
-    reading = catalog._reading
+    reading = catalog._reading.under_way
     await asyncio.sleep(0)  # it has asked the store
 
     catalog.forget()
@@ -88,7 +88,7 @@ async def test_a_reading_ahead_that_fails_is_no_matter_until_it_is_needed(keyrin
 
         assert keyring.recognised({}) is not None
         assert catalog.at_hand("any.thing") is not None
-        await asyncio.wait([keyring._reading, catalog._reading])
+        await asyncio.wait([keyring._reading.under_way, catalog._reading.under_way])
 
         assert keyring.recognised({}) is not None
         keyring.forget()
