@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 
@@ -21,6 +22,12 @@ class Text(BaseModel):
     """A payload whose field has another name in its schema."""
 
     body: str = Field(alias="text")
+
+
+class Number(BaseModel):
+    """A payload with a number."""
+
+    value: float = Field(serialization_alias="of the number")
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists, max_leaves=5))
@@ -54,6 +61,22 @@ def test_raw_json_cannot_write_into_the_envelope():
 def test_what_is_not_json_is_refused_before_it_is_sent(payload):
     with pytest.raises(InvalidPayload):
         payload_bytes(payload)
+
+
+@pytest.mark.parametrize(
+    ("payload", "pointer"),
+    [
+        (math.nan, ""),
+        ({"a": [1, -math.inf]}, "/a/1"),
+        (Number(value=math.nan), "/of the number"),
+        ([Number(value=math.inf)], "/0/of the number"),
+    ],
+)
+def test_a_number_that_json_has_not_is_refused_and_not_sent_as_null(payload, pointer):
+    with pytest.raises(InvalidPayload, match="NaN or Infinity") as refused:
+        payload_bytes(payload)
+
+    assert [fault.pointer for fault in refused.value.faults] == [pointer]
 
 
 def test_an_envelope_holds_the_options_that_were_given_and_no_others():

@@ -12,8 +12,10 @@ from typing import Any, Final, TypedDict
 import msgspec
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, to_json
+from pydantic_core.core_schema import any_schema
 
-from emp_core.errors import InvalidPayload
+from emp_core.errors import InvalidPayload, PayloadFault
+from emp_core.finite import non_finite_pointers, refused_places
 from emp_core.jobs import BATCH_LIMIT, Backoff
 
 Seconds = float | timedelta
@@ -77,7 +79,7 @@ def payload_bytes(payload: Any) -> bytes:
     """Write a payload as JSON.
 
     Raises:
-        InvalidPayload: it cannot be written as JSON, or a `RawJson` is not one JSON value.
+        InvalidPayload: it cannot be written as JSON, as NaN and Infinity cannot, or a `RawJson` is not one JSON value.
     """
     if isinstance(payload, (bytes, bytearray, memoryview)):
         raise InvalidPayload("a payload of bytes is ambiguous: wrap JSON text in RawJson, or base64-encode a file")
@@ -88,10 +90,16 @@ def payload_bytes(payload: Any) -> bytes:
             msgspec.json.decode(text, type=msgspec.Raw)
             return text
         if isinstance(payload, BaseModel):
-            return payload.model_dump_json(by_alias=True).encode()
-        return to_json(payload, by_alias=True)
+            written, schema = payload.model_dump_json(by_alias=True).encode(), payload.__pydantic_core_schema__
+        else:
+            written, schema = to_json(payload, by_alias=True), any_schema()
+        pointers = non_finite_pointers(payload, written, schema, by_alias=True)
     except (msgspec.DecodeError, PydanticSerializationError, UnicodeError, ValueError) as error:
         raise InvalidPayload(f"the payload cannot be sent as JSON: {error}") from error
+    if pointers:
+        faults = [PayloadFault(pointer, "NaN and Infinity have no JSON") for pointer in pointers]
+        raise InvalidPayload(f"the payload cannot be sent as JSON: {refused_places(pointers)}", faults=faults)
+    return written
 
 
 def _seconds(span: Seconds) -> float:
