@@ -15,8 +15,10 @@ from typing import Any, Final
 
 from pydantic import BaseModel, TypeAdapter
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
-from pydantic_core import PydanticSerializationError, to_jsonable_python
+from pydantic_core import PydanticSerializationError, from_json, to_json
+from pydantic_core.core_schema import any_schema
 
+from emp_core.finite import non_finite_pointers, refused_places
 from emp_core.ids import is_job_type_name
 from emp_core.jobs import (
     LONGEST_DELAY,
@@ -112,6 +114,8 @@ class JobType:
             signature = read_signature(handler, payload=payload, result=result)
             adapter = TypeAdapter(Any if signature.result is inspect.Signature.empty else signature.result)
             schemas = _payload_schema(signature), _result_schema(signature, adapter)
+            for which, schema in zip(("payload", "result"), schemas, strict=True):
+                _json_value(f"the schema of the {which}", schema)
             fields: dict[str, Any] = {
                 "name": name,
                 "handler": handler,
@@ -120,7 +124,7 @@ class JobType:
                 "takes_job": signature.takes_job,
                 "title": title or name,
                 "description": _first_paragraph(handler) if description is None else description,
-                "examples": tuple(to_jsonable_python(example, inf_nan_mode="null") for example in examples),
+                "examples": tuple(_json_value(f"example {n}", example) for n, example in enumerate(examples, start=1)),
                 "timeout": _duration("timeout", timeout),
                 "progress_timeout": _duration("progress_timeout", progress_timeout),
                 "expires_in": _duration("expires_in", expires_in),
@@ -186,6 +190,16 @@ def _result_schema(signature: Signature, adapter: TypeAdapter[Any]) -> dict[str,
     if signature.result is inspect.Signature.empty:
         return None
     return adapter.json_schema(mode="serialization")
+
+
+def _json_value(what: str, value: Any) -> Any:
+    """Return a value as JSON has it; refuse NaN and Infinity, a default of a field among them."""
+    text = to_json(value)
+    if pointers := non_finite_pointers(value, text, any_schema()):
+        raise ValueError(
+            f"{what} cannot be written as JSON: {refused_places(pointers)}; give a number, None or a string"
+        )
+    return from_json(text)
 
 
 def _digest(payload_schema: object, result_schema: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import re
 import subprocess
 import sys
@@ -197,6 +198,27 @@ def test_a_result_that_has_no_schema_is_refused():
 def test_a_rule_out_of_bounds_is_refused(field: str, value: Any):
     with pytest.raises(InvalidJobType):
         JobType("text.wordcount", count, **{field: value})
+
+
+class Bounded(BaseModel):
+    """A number whose default JSON has not."""
+
+    ratio: float = math.inf
+
+
+@pytest.mark.parametrize(
+    ("fields", "place"),
+    [
+        ({"payload": Bounded}, "schema of the payload cannot be written as JSON: .*/properties/ratio/default"),
+        ({"result": Bounded}, "schema of the result cannot be written as JSON: .*/properties/ratio/default"),
+        ({"examples": [{"text": "a"}, {"text": math.nan}]}, "example 2 cannot be written as JSON: .*/text"),
+        ({"examples": [Bounded()]}, "example 1 cannot be written as JSON: .*/ratio"),
+    ],
+    ids=["default of the payload", "default of the result", "example", "example that is a model"],
+)
+def test_a_number_that_json_has_not_is_refused_with_its_place(fields: dict[str, Any], place: str):
+    with pytest.raises(InvalidJobType, match=place):
+        JobType("text.wordcount", count, **fields)
 
 
 @pytest.mark.parametrize("handler", [count, count_in_thread])
