@@ -20,6 +20,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from emp_core.finite import non_finite_pointers, refused_places
 from emp_core.ids import new_job_id, new_worker_id
 from emp_core.jobs import Cancelled, ClaimedJob, Completed, Failed, Outcome, Released, Retry
 from emp_worker.context import JobContext, Reporter
@@ -82,11 +83,18 @@ class JobRun:
 
 
 def as_json(payload: Payload) -> bytes:
-    """Write a payload, given in any of its forms, as a client sends it."""
+    """Write a payload, given in any of its forms, as a client sends it.
+
+    Raises:
+        ValueError: a mapping or a model holds NaN or Infinity, which a client refuses to send.
+    """
     if isinstance(payload, BaseModel):
-        return payload.model_dump_json().encode()
+        text = payload.model_dump_json().encode()
+        if pointers := non_finite_pointers(payload, text, payload.__pydantic_core_schema__):
+            raise ValueError(f"the payload cannot be sent as JSON: {refused_places(pointers)}")
+        return text
     if isinstance(payload, Mapping):
-        return json.dumps(payload).encode()
+        return json.dumps(payload, allow_nan=False).encode()
     return payload.encode() if isinstance(payload, str) else payload
 
 

@@ -199,6 +199,11 @@ def returns_another(payload: Order) -> Answer:
     return {"text": "none"}  # type: ignore[return-value]  # what the test is about
 
 
+def returns_nan(payload: Order) -> Any:
+    """Return a number that JSON has not."""
+    return {"loss": [1.0, float("nan")]}
+
+
 async def closes_output(payload: Order) -> None:
     """Close standard output and error."""
     sys.stdout.close()
@@ -292,6 +297,7 @@ _HANDLERS = [
     returns_much,
     returns_nothing_of_use,
     returns_another,
+    returns_nan,
     closes_output,
     moves,
     changes_signals,

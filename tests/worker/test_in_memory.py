@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import subprocess
 import sys
 import time
@@ -32,6 +33,10 @@ async def shout(payload: Text, job: JobContext) -> str:
     return payload.text.upper()
 
 
+async def nan(payload: Text) -> list[float]:
+    return [math.nan, 1.0]
+
+
 async def third_time_lucky(payload: Text, job: JobContext) -> int:
     if job.attempt < 3:
         raise JobError("not yet", code="early")
@@ -53,6 +58,13 @@ def test_a_job_is_claimed_performed_and_stored(emp_stack: StartWorker):
     assert (job.state, job.result, job.attempt) == ("completed", "HEY", 1)
     assert job.progress.message == "half way"
     assert job.log == (LogLine("info", "shouting"),)
+
+
+def test_a_result_that_json_has_not_fails_its_job(emp_stack: StartWorker):
+    job = emp_stack(JobType("a.nan", nan)).run("a.nan", {})
+
+    assert (job.state, job.reason, job.result) == ("failed", Reason.INVALID_RESULT, None)
+    assert [fault["pointer"] for fault in job.error["errors"]] == ["/0"]
 
 
 def test_a_payload_that_does_not_fit_fails_its_job(emp_stack: StartWorker):

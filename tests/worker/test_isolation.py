@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import math
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -131,6 +132,37 @@ def _circle() -> list[Any]:
 async def test_a_result_that_has_no_json_is_refused(mode, make):
     with pytest.raises(ResultRefused):
         await run(made(mode, lambda payload, job: make()))
+
+
+class Score(BaseModel):
+    """A result with a number."""
+
+    of: list[float]
+    note: str | None = None
+
+
+@both
+@pytest.mark.parametrize(
+    ("value", "annotation", "pointer"),
+    [
+        (Score(of=[1.0, math.nan]), Score, "/of/1"),
+        (Score(of=[math.inf]), None, "/of/0"),
+        ({"a": {"b": -math.inf}}, None, "/a/b"),
+        (math.nan, float, ""),
+    ],
+    ids=["model", "model without an annotation", "dict", "number"],
+)
+async def test_a_number_that_json_has_not_is_refused_with_its_place(mode, value, annotation, pointer):
+    with pytest.raises(ResultRefused, match="NaN or Infinity at") as refused:
+        await run(made(mode, lambda payload, job: value, result=annotation))
+
+    assert [fault.pointer for fault in refused.value.faults] == [pointer]
+
+
+@both
+async def test_nothing_stays_nothing_in_a_result(mode):
+    assert await run(made(mode, lambda payload, job: Score(of=[1.5]), result=Score)) == b'{"of":[1.5],"note":null}'
+    assert await run(made(mode, lambda payload, job: None)) == b"null"
 
 
 @both

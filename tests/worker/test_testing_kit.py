@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 import pytest
 from pydantic import BaseModel
 
+from emp_core.jobs import Reason
 from emp_worker import JobCancelled, JobContext, JobError, JobType
 from emp_worker.testing import (
     Cancelled,
@@ -56,6 +58,34 @@ def test_a_payload_comes_in_any_form_and_the_result_is_the_clients(payload):
 
     assert isinstance(run.outcome, Completed)
     assert run.result == {"words": 2}
+
+
+class Number(BaseModel):
+    """A number."""
+
+    value: float
+
+
+def nan(payload: Number) -> dict[str, float]:
+    return {"loss": payload.value * math.nan}
+
+
+NAN = JobType("number.nan", nan)
+
+
+def test_a_number_that_json_has_not_fails_the_attempt_as_in_a_worker():
+    run = run_job(NAN, {"value": 1})
+
+    assert isinstance(run.outcome, Failed)
+    assert run.outcome.reason is Reason.INVALID_RESULT
+    assert run.error is not None
+    assert run.error["errors"][0]["pointer"] == "/loss"
+
+
+@pytest.mark.parametrize("payload", [{"value": math.nan}, Number(value=math.inf)])
+def test_a_payload_that_no_client_sends_is_refused(payload):
+    with pytest.raises(ValueError, match="JSON"):
+        run_job(NAN, payload)
 
 
 def test_what_the_handler_said_is_kept():

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from emp_core.errors import PayloadFault
+from emp_core.finite import non_finite_pointers, pointer_of, refused_places
 from emp_core.jobs import RESULT_LIMIT
 from emp_worker.context import JobContext
 from emp_worker.failures import JobError, PayloadRefused, ResultRefused, ResultTooLarge
@@ -40,7 +41,7 @@ def write_result(job_type: JobType, value: Any) -> bytes:
     """Check what the handler returned against its annotation and write it as JSON.
 
     Raises:
-        ResultRefused: it is something else, or has no JSON.
+        ResultRefused: it is something else, or has no JSON, as NaN and Infinity have none; each place is named.
         ResultTooLarge: the JSON is over 16 MiB.
     """
     if isinstance(value, Iterator | Awaitable):
@@ -49,11 +50,17 @@ def write_result(job_type: JobType, value: Any) -> bytes:
             close()
         raise ResultRefused(f"the handler returned a {type(value).__name__}; return the value that it leads to")
     try:
-        result = job_type.result.dump_json(job_type.result.validate_python(value), warnings="error")
+        value = job_type.result.validate_python(value)
+        result = job_type.result.dump_json(value, warnings="error")
     except ValidationError as error:
         raise ResultRefused("the result is not what the handler's annotation says", faults=_faults(error)) from None
     except PydanticSerializationError as error:
         raise ResultRefused(f"the result cannot be written as JSON: {error}") from None
+    if pointers := non_finite_pointers(value, result, job_type.result.core_schema):
+        faults = [
+            PayloadFault(pointer, "NaN and Infinity have no JSON; return null, or a string") for pointer in pointers
+        ]
+        raise ResultRefused(f"the result cannot be written as JSON: {refused_places(pointers)}", faults=faults)
     if len(result) > RESULT_LIMIT:
         raise ResultTooLarge(f"the result has {len(result):,} bytes; at most {RESULT_LIMIT:,} can be kept")
     return result
@@ -86,10 +93,6 @@ def caught(call: Callable[[], Any]) -> tuple[Any, BaseException | None]:
 def _faults(error: ValidationError) -> list[PayloadFault]:
     """Name each place of a refusal by its JSON pointer (RFC 6901)."""
     return [
-        PayloadFault("".join(f"/{_escaped(part)}" for part in fault["loc"]), fault["msg"])
+        PayloadFault(pointer_of(fault["loc"]), fault["msg"])
         for fault in error.errors(include_url=False, include_context=False, include_input=False)
     ]
-
-
-def _escaped(part: str | int) -> str:
-    return str(part).replace("~", "~0").replace("/", "~1")

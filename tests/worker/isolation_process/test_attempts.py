@@ -87,6 +87,7 @@ async def test_sixteen_mebibytes_go_out_and_come_back(children):
         ("returns_much", b"{}", ResultTooLarge),
         ("returns_nothing_of_use", b"{}", ResultRefused),
         ("returns_another", b"{}", ResultRefused),
+        ("returns_nan", b"{}", ResultRefused),
     ],
 )
 async def test_what_does_not_fit_is_refused_as_in_any_mode(children, name: str, payload: bytes, expected: type):
@@ -97,6 +98,8 @@ async def test_what_does_not_fit_is_refused_as_in_any_mode(children, name: str, 
 
     if name == "echo":
         assert [fault.pointer for fault in refused.value.faults] == ["/text"]
+    if name == "returns_nan":
+        assert [fault.pointer for fault in refused.value.faults] == ["/loss/1"]
 
 
 @pytest.mark.parametrize(
