@@ -107,7 +107,7 @@ def message_fields(message: type[BaseModel]) -> str:
 
 
 def _json_type(field: FieldInfo) -> str:
-    kinds: dict[Any, str] = {str: "string", int: "integer", float: "number", type(None): "null"}
+    kinds: dict[Any, str] = {str: "string", bool: "boolean", int: "integer", float: "number", type(None): "null"}
     wanted: tuple[Any, ...] = get_args(field.annotation) or (field.annotation,)
     return " or ".join(kinds[each] for each in wanted if each in kinds) or f'always `"{wanted[0]}"`'
 

@@ -55,7 +55,6 @@ from emp_server.settings import ServerSettings
 from emp_server.short_way import ShortWay
 from emp_server.store_watch import StoreWatch
 from emp_server.tracing import Submissions
-from emp_server.types_of_jobs import TypesOfJobs
 from emp_server.updates import Updates
 
 Endpoint = Callable[..., Any]
@@ -126,7 +125,6 @@ def build_app(settings: ServerSettings, store: Store, tracer: Tracer = NO_TRACER
         store,
         catalog,
         updates,
-        TypesOfJobs(store),
         StoreWatch(store),
         KeyRing(store.api_keys, settings),
         refusals,

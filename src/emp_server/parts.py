@@ -18,7 +18,6 @@ from emp_server.refusals import Refusals
 from emp_server.settings import ServerSettings
 from emp_server.store_watch import StoreWatch
 from emp_server.tracing import Submissions
-from emp_server.types_of_jobs import TypesOfJobs
 from emp_server.updates import Updates
 
 
@@ -30,7 +29,6 @@ class Parts:
     store: Store
     catalog: Catalog
     updates: Updates
-    types_of_jobs: TypesOfJobs
     watch: StoreWatch
     keyring: KeyRing
     refusals: Refusals

@@ -18,9 +18,23 @@ GOLDEN: dict[str, BaseMessage] = {
         priority=-7,
         job_request_payload='{"a": [1e999, "ä"]}',
     ),
-    '{"type":"job_update","timestamp":1700000000.123,"job_id":"01arz3","status":"in_progress","progress":0.25,'
-    '"message":"a quarter"}': JobUpdateMessage(
-        timestamp=1700000000.123, job_id="01arz3", status="in_progress", progress=0.25, message="a quarter"
+    '{"type":"job_available","timestamp":1.5,"job_id":"01arz3","job_type":"image.thumbnail","priority":0,'
+    '"job_request_payload":"","payload_omitted":true}': JobAvailableMessage(
+        timestamp=1.5,
+        job_id="01arz3",
+        job_type="image.thumbnail",
+        priority=0,
+        job_request_payload="",
+        payload_omitted=True,
+    ),
+    '{"type":"job_update","timestamp":1700000000.123,"job_id":"01arz3","job_type":"image.thumbnail",'
+    '"status":"in_progress","progress":0.25,"message":"a quarter"}': JobUpdateMessage(
+        timestamp=1700000000.123,
+        job_id="01arz3",
+        job_type="image.thumbnail",
+        status="in_progress",
+        progress=0.25,
+        message="a quarter",
     ),
     '{"type":"worker_status","timestamp":2.0,"worker_id":"01w","status":"busy","job_id":"01arz3",'
     '"job_type":"image.thumbnail"}': WorkerStatusMessage(
@@ -40,11 +54,13 @@ FIELDS: dict[type[BaseMessage], dict[str, Any]] = {
         "job_type": "string",
         "priority": "integer",
         "job_request_payload": "string",
+        "payload_omitted": "boolean",
     },
     JobUpdateMessage: {
         "type": "string",
         "timestamp": "number",
         "job_id": "string",
+        "job_type": "string",
         "status": "string",
         "progress": "number",
         "message": "string",

@@ -84,7 +84,7 @@ async def test_each_change_is_streamed_and_the_final_one_ends_it(client, worker)
     updates = [data for name, _, data in seen if name == "job_update"]
     assert [update["status"] for update in updates] == ["claimed", "in_progress", "in_progress", "completed"]
     assert (updates[2]["progress"], updates[2]["message"]) == (0.5, "half")
-    assert set(updates[0]) == {"type", "timestamp", "job_id", "status", "progress", "message"}
+    assert set(updates[0]) == {"type", "timestamp", "job_id", "job_type", "status", "progress", "message"}
     name, _, final = seen[-1]
     assert (name, final["state"], final["result"]) == ("job", "completed", {"a": 1})
 

@@ -118,14 +118,9 @@ async def _stream_of_all(parts: Parts, asked: EventFilter) -> AsyncIterator[byte
                     yield KEEP_ALIVE
                 case Signal.MISSED:
                     yield GAP_EVENT
-                case JobUpdateMessage() if asked.state in {None, heard.status}:
-                    job_type = None if asked.job_type is None else await parts.types_of_jobs.of(heard.job_id)
-                    if job_type == asked.job_type:
-                        yield _update_event(heard)
-                    elif job_type is None:
-                        yield GAP_EVENT  # nobody can tell now whether it is one of these
                 case JobUpdateMessage():
-                    pass
+                    if asked.state in {None, heard.status} and asked.job_type in {None, heard.job_type}:
+                        yield _update_event(heard)
                 case WorkerStatusMessage():
                     if asked.state is None and asked.job_type is None:
                         yield _update_event(heard)

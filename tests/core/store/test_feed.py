@@ -53,6 +53,7 @@ async def test_a_follower_hears_of_jobs_and_workers_in_the_spec_form(engine: Eng
     (offered,) = [event for event in heard if isinstance(event, JobAvailableMessage)]
     assert kinds == {JobAvailableMessage, JobUpdateMessage, WorkerStatusMessage}
     assert (offered.job_id, offered.job_type, offered.priority) == (job_id, TYPE, -3)
+    assert {event.job_type for event in heard if isinstance(event, JobUpdateMessage)} == {TYPE}
     assert offered.job_request_payload == '{"a": "\\u00e4"}'
 
 
@@ -118,6 +119,7 @@ async def test_a_large_payload_is_left_out_of_the_message(engine: Engine, size: 
         messages = await heard.messages()
 
     assert [message.job_request_payload for message in messages] == [payload.decode() if told else ""] * 2
+    assert [message.payload_omitted for message in messages] == [not told] * 2
 
 
 NAUGHTY = [

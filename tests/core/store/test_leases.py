@@ -165,20 +165,22 @@ async def test_a_worker_that_ends_with_jobs_is_lost(engine: Engine) -> None:
     assert not [key for key in await engine.all_keys() if worker in key]
 
 
-async def test_a_busy_worker_says_what_it_took(engine: Engine) -> None:
-    """The first job of an idle worker makes it busy; the next ones say nothing new."""
+async def test_a_busy_worker_names_the_job_that_it_claimed_last(engine: Engine) -> None:
+    """With every claim that takes jobs; one that takes nothing publishes nothing."""
     worker = await engine.worker()
-    first = await engine.submit()
+    await engine.submit()
+    second = await engine.submit()
 
     async with engine.hear("workers") as heard:
+        await engine.claim(worker, 2)
+        third = await engine.submit()
         await engine.claim(worker)
-        await engine.submit()
         await engine.claim(worker)
-        said = [(message.status, message.job_id, message.job_type) for message in await heard.messages()]
+        published = [(message.status, message.job_id, message.job_type) for message in await heard.messages()]
 
     (info,) = await listed(engine)
-    assert said == [("busy", first, "test.work")]
-    assert (info.status, info.held, len(info.current)) == ("busy", 2, 2)
+    assert published == [("busy", second, "test.work"), ("busy", third, "test.work")]
+    assert (info.status, info.held, len(info.current)) == ("busy", 3, 3)
 
 
 async def test_those_gone_are_capped(engine: Engine) -> None:

@@ -98,6 +98,7 @@ end
 
 local first_token = '1-' .. nonce
 local examined, bound = 0, total + 100
+local taken_last
 while taken < total and examined < bound do
   local line = most_urgent()
   if not line then break end
@@ -139,10 +140,11 @@ while taken < total and examined < bound do
     tally_duration('wait', job.type, NOW - (job.run_at and math.max(job.created_at, job.run_at) or job.created_at))
     update(job, 'claimed')
     give(job, payload)
-    if taken == 1 and call('EXISTS', held_key) == 0 then announce_worker(worker, 'busy', job) end
+    taken_last = job
   end
   line.at = line.at + 2
 end
+if taken_last then announce_worker(worker, 'busy', taken_last) end
 call('HSET', worker_key, 'claim', number, 'claim_ids', table.concat(ids, ' '))
 -- What was looked at and not set aside is the head of its line still.
 for _, line in ipairs(lines) do

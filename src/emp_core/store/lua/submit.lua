@@ -97,7 +97,7 @@ for i = 1, ITEMS do
       announce_available(kind, payload)
       update(kind, 'pending')
     else
-      wait_until({id = id}, kind.due)
+      wait_until({id = id, type = kind.type}, kind.due)
     end
     for _, tag in ipairs(kind.tags) do zadd(tag, int(NOW), id) end
     if idem_key ~= '' then call('SET', T .. ':idem:' .. idem_key, id .. ' ' .. idem_digest, 'PX', DAY) end
