@@ -94,8 +94,9 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
 )
 """The state machine.
 
-A verb that meets a cancel request (retry, fail, release, recover) makes cancel's move instead; complete of a job that
-is still claimed makes start's move first; claim makes expire's move when it meets a job too late.
+A verb that meets a cancel request (retry, fail, release, recover) makes cancel's move instead. A verb that ends an
+attempt whose handler was called makes start's move first, if the job is still claimed. A claim that meets an expired
+job makes expire's move.
 """
 
 PRIORITY_MIN: Final = -1000
@@ -239,10 +240,11 @@ Outcome = Completed | Failed | Retry | Released | Cancelled
 
 
 class Started(Struct, frozen=True):
-    """The handler of a claimed job is about to be called."""
+    """The handler of a claimed job was called `begun_ago` milliseconds ago."""
 
     job_id: JobId
     token: str
+    begun_ago: int = 0
 
 
 class Report(Struct, frozen=True):

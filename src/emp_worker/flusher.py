@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
@@ -59,13 +60,26 @@ class _Said:
         self.log_sent += len(report.log)
 
 
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """When a handler was called, in seconds of the monotonic clock."""
+
+    token: str
+    at: float
+
+    def milliseconds_ago(self) -> int:
+        return int((time.monotonic() - self.at) * 1000)
+
+
 @dataclass(slots=True)
 class _Batch:
     """What goes out in one flush, all of one worker id."""
 
-    starts: list[Started]
+    starts: dict[JobId, _Start]
     reports: list[Report]
     outcomes: list[Outcome]
+    begun: dict[JobId, int]
+    """For outcomes whose start is not stored: how many milliseconds ago their handler was called."""
 
 
 class Flusher:
@@ -74,7 +88,7 @@ class Flusher:
     def __init__(self, store: Store, worker_id: WorkerId) -> None:
         self._store = store
         self._worker_id = worker_id
-        self._starts: dict[JobId, Started] = {}
+        self._starts: dict[JobId, _Start] = {}
         self._said: dict[JobId, _Said] = {}
         self._outcomes: dict[JobId, Outcome] = {}
         self._saving = Saving(store, worker_id)
@@ -98,7 +112,7 @@ class Flusher:
 
     def started(self, job_id: JobId, token: str) -> None:
         """Take that a handler is about to be called."""
-        self._starts[job_id] = Started(job_id, token)
+        self._starts[job_id] = _Start(token, time.monotonic())
         self._said[job_id] = _Said(token)
         self._dirty.set()
 
@@ -158,14 +172,17 @@ class Flusher:
         batch = self._gather()
         jobs = self._store.jobs
         _, _, reported, words = await asyncio.gather(
-            jobs.start(self._worker_id, batch.starts),
+            jobs.start(
+                self._worker_id,
+                [Started(job_id, start.token, start.milliseconds_ago()) for job_id, start in batch.starts.items()],
+            ),
             self._saving.write(),  # before the outcome, which ends the claim
             self._report(batch.reports),
-            self._settle(batch.outcomes),
+            self._settle(batch.outcomes, batch.begun),
         )
-        for start in batch.starts:
-            if self._starts.get(start.job_id) is start:
-                del self._starts[start.job_id]
+        for job_id, start in batch.starts.items():
+            if self._starts.get(job_id) is start:
+                del self._starts[job_id]
         for report in reported:
             if report.job_id in self._said:
                 self._said[report.job_id].sent(report)
@@ -180,8 +197,13 @@ class Flusher:
         """Choose what goes out now: outcomes and starts; reports of jobs that end, the others when it is time."""
         outcomes = self._next_outcomes()
         going = {outcome.job_id for outcome in outcomes}
-        # complete passes through in_progress by itself, and no other outcome needs the start either.
-        starts = [start for start in self._starts.values() if start.job_id not in self._outcomes]
+        # A job that has an outcome already needs no start of its own: the outcome carries the time.
+        starts = {job_id: start for job_id, start in self._starts.items() if job_id not in self._outcomes}
+        begun = {
+            outcome.job_id: start.milliseconds_ago()
+            for outcome in outcomes
+            if (start := self._starts.get(outcome.job_id)) is not None and start.token == outcome.token
+        }
         now = time.monotonic()
         is_time = now - self._reported_at >= REPORT_EVERY
         reports = [
@@ -191,7 +213,7 @@ class Flusher:
         ]
         if reports and is_time:
             self._reported_at = now
-        return _Batch(starts, reports, outcomes)
+        return _Batch(starts, reports, outcomes, begun)
 
     def _next_outcomes(self) -> list[Outcome]:
         """Give the outcomes of this flush, the oldest first; what is left makes the next one."""
@@ -213,13 +235,13 @@ class Flusher:
             _log.warning("reports_dropped", error=error.detail, jobs=len(reports))
         return reports
 
-    async def _settle(self, outcomes: list[Outcome]) -> list[Reply]:
+    async def _settle(self, outcomes: list[Outcome], begun: Mapping[JobId, int]) -> list[Reply]:
         """Write outcomes; one that the store cannot take because a record is damaged does not hold up the others."""
         try:
-            return await self._store.jobs.settle(self._worker_id, outcomes)
+            return await self._store.jobs.settle(self._worker_id, outcomes, begun)
         except InternalError as error:
             if len(outcomes) > 1:
-                return [word for outcome in outcomes for word in await self._settle([outcome])]
+                return [word for outcome in outcomes for word in await self._settle([outcome], begun)]
             _log.error("outcome_not_stored", job_id=outcomes[0].job_id, error=error.detail)
             return [Reply.NOT_FOUND]
 

@@ -45,6 +45,10 @@ SWEPT_PER_CALL = 100
 SWEEP_PAUSE = timedelta(seconds=0.9)
 SWEEP_GAP = timedelta(seconds=3)
 
+Begun = Mapping[JobId, int]
+"""How many milliseconds ago the handlers of jobs were called."""
+_NONE: Begun = {}
+
 
 class JobStore:
     """The jobs of one partition. Every call may raise StoreUnavailable or StoreFull; repeating it is then safe.
@@ -125,7 +129,7 @@ class JobStore:
 
     async def cancel(self, asks: Sequence[CancelAsk]) -> list[CancelWord]:
         """Call jobs off: at once if nobody holds them, else by asking the holder."""
-        items = [(ask.job_id, "", ask.by, ask.why) for ask in asks]
+        items = [(ask.job_id, "", ask.by, ask.why, "") for ask in asks]
         return [CancelWord(word) for word in await self._words("cancel", items, worker="")]
 
     async def revive(self, job_ids: Sequence[JobId]) -> list[ReviveWord]:
@@ -180,7 +184,7 @@ class JobStore:
 
     async def start(self, worker: WorkerId, started: Sequence[Started]) -> list[Reply]:
         """Move claimed jobs to in_progress."""
-        return await self._write("start", worker, [(job.job_id, job.token) for job in started])
+        return await self._write("start", worker, [(job.job_id, job.token, job.begun_ago) for job in started])
 
     async def report(self, worker: WorkerId, reports: Sequence[Report]) -> list[Reply]:
         """Keep progress, messages and log lines of running jobs."""
@@ -201,36 +205,54 @@ class JobStore:
         """Keep the handles of running jobs for their later attempts."""
         return await self._write("save", worker, [(each.job_id, each.token, each.value) for each in handles])
 
-    async def complete(self, worker: WorkerId, outcomes: Sequence[Completed]) -> list[Reply]:
+    async def complete(self, worker: WorkerId, outcomes: Sequence[Completed], begun: Begun = _NONE) -> list[Reply]:
         """Move jobs to completed and store their results."""
-        return await self._write("complete", worker, [(done.job_id, done.token, done.result) for done in outcomes])
+        items = [(done.job_id, done.token, done.result, begun.get(done.job_id, "")) for done in outcomes]
+        return await self._write("complete", worker, items)
 
-    async def fail(self, worker: WorkerId, outcomes: Sequence[Failed]) -> list[Reply]:
+    async def fail(self, worker: WorkerId, outcomes: Sequence[Failed], begun: Begun = _NONE) -> list[Reply]:
         """Move jobs to failed and store why."""
-        return await self._write("fail", worker, [(end.job_id, end.token, end.reason, end.error) for end in outcomes])
+        items = [(end.job_id, end.token, end.reason, end.error, begun.get(end.job_id, "")) for end in outcomes]
+        return await self._write("fail", worker, items)
 
-    async def retry(self, worker: WorkerId, outcomes: Sequence[Retry]) -> list[Reply]:
+    async def retry(self, worker: WorkerId, outcomes: Sequence[Retry], begun: Begun = _NONE) -> list[Reply]:
         """Move jobs to scheduled, to be tried again after their delays."""
-        items = [(end.job_id, end.token, end.reason, end.error, milliseconds(end.delay)) for end in outcomes]
+        items = [
+            (end.job_id, end.token, end.reason, end.error, milliseconds(end.delay), begun.get(end.job_id, ""))
+            for end in outcomes
+        ]
         return await self._write("retry", worker, items)
 
-    async def release(self, worker: WorkerId, outcomes: Sequence[Released]) -> list[Reply]:
+    async def release(self, worker: WorkerId, outcomes: Sequence[Released], begun: Begun = _NONE) -> list[Reply]:
         """Give jobs back, their attempts uncharged."""
-        items = [(end.job_id, end.token, milliseconds(end.delay)) for end in outcomes]
+        items = [(end.job_id, end.token, milliseconds(end.delay), begun.get(end.job_id, "")) for end in outcomes]
         return await self._write("release", worker, items)
 
-    async def confirm_cancel(self, worker: WorkerId, outcomes: Sequence[Cancelled]) -> list[Reply]:
-        """Move jobs to cancelled whose handlers have stopped because somebody asked."""
-        return await self._write("cancel", worker, [(end.job_id, end.token, "", "") for end in outcomes])
+    async def confirm_cancel(
+        self, worker: WorkerId, outcomes: Sequence[Cancelled], begun: Begun = _NONE
+    ) -> list[Reply]:
+        """Move jobs to cancelled whose handlers have stopped on request."""
+        items = [(end.job_id, end.token, "", "", begun.get(end.job_id, "")) for end in outcomes]
+        return await self._write("cancel", worker, items)
 
-    async def settle(self, worker: WorkerId, outcomes: Sequence[Outcome]) -> list[Reply]:
-        """Store outcomes of any kind in one round trip; one reply per outcome, in order."""
+    async def settle(self, worker: WorkerId, outcomes: Sequence[Outcome], begun: Begun = _NONE) -> list[Reply]:
+        """Store outcomes of any kind in one round trip.
+
+        Args:
+            worker: holds the jobs.
+            outcomes: how their attempts ended.
+            begun: for jobs whose handler was called and whose start is not stored: how many milliseconds ago that was.
+                They pass through in_progress.
+
+        Returns:
+            one reply per outcome, in order.
+        """
         answers = await asyncio.gather(
-            self.complete(worker, [end for end in outcomes if isinstance(end, Completed)]),
-            self.fail(worker, [end for end in outcomes if isinstance(end, Failed)]),
-            self.retry(worker, [end for end in outcomes if isinstance(end, Retry)]),
-            self.release(worker, [end for end in outcomes if isinstance(end, Released)]),
-            self.confirm_cancel(worker, [end for end in outcomes if isinstance(end, Cancelled)]),
+            self.complete(worker, [end for end in outcomes if isinstance(end, Completed)], begun),
+            self.fail(worker, [end for end in outcomes if isinstance(end, Failed)], begun),
+            self.retry(worker, [end for end in outcomes if isinstance(end, Retry)], begun),
+            self.release(worker, [end for end in outcomes if isinstance(end, Released)], begun),
+            self.confirm_cancel(worker, [end for end in outcomes if isinstance(end, Cancelled)], begun),
         )
         kinds = (Completed, Failed, Retry, Released, Cancelled)
         replies = {kind: iter(words) for kind, words in zip(kinds, answers, strict=True)}

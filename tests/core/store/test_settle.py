@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from emp_core.ids import new_job_id, new_worker_id
-from emp_core.jobs import Completed, Failed, JobState, Reason, Released, Retry
+from emp_core.jobs import Completed, Failed, JobState, Reason, Released, Retry, Started
 from emp_core.store import JobFilter, Reply
 
 from .conftest import AFTER, OUTCOMES, TYPE, Engine
@@ -37,6 +37,62 @@ async def test_a_job_completed_while_claimed_passes_through_in_progress(engine: 
 
     assert statuses == ["in_progress", "completed"]
     assert (await engine.job(job.job_id)).started_at is not None
+
+
+ENDED_WITHIN_ONE_FLUSH = {
+    "complete": ["in_progress", "completed"],
+    "fail": ["in_progress", "failed"],
+    "retry": ["in_progress", "scheduled"],
+    "release": ["in_progress", "pending"],
+    "cancel": ["in_progress", "cancelled"],
+}
+
+
+@pytest.mark.parametrize("verb", ENDED_WITHIN_ONE_FLUSH)
+async def test_an_attempt_that_ended_within_one_flush_has_its_true_times(engine: Engine, verb: str) -> None:
+    """Its handler was called 300 ms ago, and no start was written: the move, the time and the duration are kept."""
+    worker, job = await engine.claimed()
+    if verb == "cancel":
+        await engine.ask_cancel(job.job_id)
+    await engine.pass_time(seconds=1)
+
+    async with engine.hear() as heard:
+        await engine.store.jobs.settle(worker, [OUTCOMES[verb](job.job_id, job.token)], {job.job_id: 300})
+        statuses = [message.status for message in await heard.messages()]
+
+    details = await engine.store.views.details(job.job_id)
+    (attempt,) = details.attempts
+    assert statuses == ENDED_WITHIN_ONE_FLUSH[verb]
+    assert attempt.ended_at - attempt.started_at == timedelta(milliseconds=300)
+    if verb in {"complete", "fail", "cancel"}:
+        measured = await engine.store.measures.measure()
+        assert measured.durations["run"][TYPE].total == timedelta(milliseconds=300)
+        assert details.job.started_at == attempt.started_at
+
+
+@pytest.mark.parametrize("verb", ["fail", "retry", "release"])
+async def test_an_attempt_whose_handler_was_not_called_has_no_start(engine: Engine, verb: str) -> None:
+    """A claim that ends before its handler is called does not pass through in_progress."""
+    worker, job = await engine.claimed()
+
+    async with engine.hear() as heard:
+        await engine.write(verb, worker, job.job_id, job.token)
+        statuses = [message.status for message in await heard.messages()]
+
+    details = await engine.store.views.details(job.job_id)
+    assert "in_progress" not in statuses
+    assert [attempt.started_at for attempt in details.attempts] == [None]
+
+
+async def test_start_keeps_when_the_handler_was_called(engine: Engine) -> None:
+    """A start that was written late says when the handler was called, not when it was written."""
+    worker, job = await engine.claimed()
+    await engine.pass_time(seconds=5)
+
+    await engine.store.jobs.start(worker, [Started(job.job_id, job.token, begun_ago=4000)])
+
+    seen = await engine.job(job.job_id)
+    assert timedelta(seconds=1) <= seen.started_at - seen.claimed_at < timedelta(seconds=2)
 
 
 async def test_fail_stores_reason_and_error(engine: Engine) -> None:

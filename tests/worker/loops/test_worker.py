@@ -6,7 +6,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -23,6 +23,8 @@ from support.waiting import wait_until_async
 from .conftest import TYPE, Bench, Nothing
 
 pytestmark = pytest.mark.anyio
+
+Handler = Callable[[Nothing], object]
 
 QUICK = Backoff(timedelta(milliseconds=10), 1.0, timedelta(milliseconds=10), 0.0)
 
@@ -65,6 +67,23 @@ async def test_a_job_comes_out_with_result_progress_and_log(bench: Bench) -> Non
     assert (done.job.fraction, done.job.message) == (1.0, "half way")
     (line,) = await bench.store.views.log(done.job.job_id)
     assert json.loads(line)["message"] == "shouting"
+
+
+@pytest.mark.parametrize(("handler", "end"), [(quick, "completed"), (fails, "failed")])
+async def test_a_handler_that_ends_at_once_passes_through_in_progress(bench: Bench, handler: Handler, end: str) -> None:
+    """Every state is published, and the times are those of the handler, whether it returns or raises."""
+    async with bench.store.feed.subscribe(workers=False) as events:
+        await anext(events)
+        done = await bench.run_one(JobType(TYPE, handler), max_attempts=1)
+        async with asyncio.timeout(5):
+            updates = [await anext(events) for _ in range(4)]
+
+    assert [(update.status, update.job_type) for update in updates] == [
+        (state, TYPE) for state in ("pending", "claimed", "in_progress", end)
+    ]
+    assert done.job.claimed_at <= done.job.started_at <= done.job.finished_at
+    assert done.attempts[-1].started_at == done.job.started_at
+    assert sum((await bench.store.measures.measure()).durations["run"][TYPE].buckets.values()) == 1
 
 
 async def test_a_thread_handler_reports_from_its_thread(bench: Bench) -> None:

@@ -1,7 +1,7 @@
 -- cancel: call jobs off; a waiting one at once, a running one by asking its worker, who confirms with the token.
 -- KEYS  tag
 -- ARGV  worker
--- ITEM  id token by why
+-- ITEM  id token by why begun_ago
 -- REPLY one word per item: CANCELLED, ASKED, FINAL or NOT_FOUND; to a confirmation OK, LEASE_LOST or NOT_FOUND
 -- FLAGS allow-oom
 -- The token and the worker are empty in a request. The request is kept with the job: it never runs again.
@@ -28,13 +28,14 @@ end
 
 local reply = {}
 for i = 1, ITEMS do
-  local id, token, by, why = item(i)
+  local id, token, by, why, begun_ago = item(i)
   if token == '' then
     reply[i] = ask(id, by, why)
   else
     local job, word = held(id, token, worker, 'cancel')
     if job and not job.cancel_at then job, word = nil, 'LEASE_LOST' end
     if job then
+      pass_through(job, begun_ago)
       let_go(job)
       finish(job, 'cancelled', 'cancel')
     end

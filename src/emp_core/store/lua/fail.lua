@@ -1,14 +1,15 @@
 -- fail: end jobs without a result.
 -- KEYS  tag
 -- ARGV  worker
--- ITEM  id token reason error
+-- ITEM  id token reason error begun_ago
 -- REPLY one word per item: OK, LEASE_LOST or NOT_FOUND
 -- FLAGS allow-oom
 local reply = {}
 for i = 1, ITEMS do
-  local id, token, reason, error = item(i)
+  local id, token, reason, error, begun_ago = item(i)
   local job, word = held(id, token, worker, 'fail')
   if job then
+    pass_through(job, begun_ago)
     let_go(job)
     if not honour_cancel(job, 'fail') then finish_with_error(job, 'failed', 'fail', reason, error) end
   end

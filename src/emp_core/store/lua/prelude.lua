@@ -85,10 +85,13 @@ end
 -- The updates of this call as pieces of text, which table.concat joins once: a string per update would be made twice.
 local updates, pieces, until_progress = {}, 0, {}
 local function update(job, state)
-  local middle = until_progress[state]
+  local of_type = until_progress[job.type]
+  if not of_type then of_type = {}; until_progress[job.type] = of_type end
+  local middle = of_type[state]
   if not middle then
-    middle = '","type":"job_update","timestamp":' .. STAMP .. ',"status":"' .. state .. '","progress":'
-    until_progress[state] = middle
+    middle = '","type":"job_update","timestamp":' .. STAMP .. ',"job_type":"' .. job.type .. '","status":"' .. state
+      .. '","progress":'
+    of_type[state] = middle
   end
   updates[pieces + 1] = pieces == 0 and '{"job_id":"' or '\n{"job_id":"'
   updates[pieces + 2] = job.id
@@ -103,9 +106,11 @@ local function update(job, state)
 end
 local available, workers = {}, {}
 local function announce_available(job, payload)
-  if #payload > 4096 then payload = '' end
+  local omitted = payload == '' or #payload > 4096
+  if omitted then payload = '' end
   available[#available + 1] = '{"job_id":"' .. job.id .. '","type":"job_available","timestamp":' .. STAMP .. ',"job_type":"'
-    .. job.type .. '","priority":' .. job.priority .. ',"job_request_payload":' .. quote(payload) .. '}'
+    .. job.type .. '","priority":' .. job.priority .. ',"job_request_payload":' .. quote(payload)
+    .. ',"payload_omitted":' .. tostring(omitted) .. '}'
 end
 local function announce_worker(worker, status, job)
   workers[#workers + 1] = '{"worker_id":"' .. worker .. '","type":"worker_status","timestamp":' .. STAMP .. ',"status":"'
@@ -267,13 +272,21 @@ local function kept_for(retention, state)
   return texts[1], texts[2]
 end
 
+-- Let a job whose handler ended before its start was written pass through in_progress; `begun_ago` is how many milliseconds
+-- ago the handler was called, or empty where it was not. The caller writes `started_at`, or keeps it with the attempt.
+local function pass_through(job, begun_ago)
+  if begun_ago == '' or job.state ~= 'claimed' then return end
+  job.started_at, job.begins_now = int(NOW - begun_ago), true
+  update(job, 'in_progress')
+end
+
 -- Give a job its final state. Whoever calls has taken it out of the index of its old state.
 local function finish(job, state, verb, reason)
   if state == 'completed' then
     -- That it is at 1.0 and settled by complete follows from its state.
     job.progress = '1.0'
     if job.begins_now then
-      call('HSET', JOB .. job.id, 'state', state, 'finished_at', NOW_TEXT, 'started_at', NOW_TEXT)
+      call('HSET', JOB .. job.id, 'state', state, 'finished_at', NOW_TEXT, 'started_at', job.started_at)
     else
       call('HSET', JOB .. job.id, 'state', state, 'finished_at', NOW_TEXT)
     end
@@ -282,6 +295,7 @@ local function finish(job, state, verb, reason)
   else
     call('HSET', JOB .. job.id, 'state', state, 'finished_at', NOW_TEXT, 'settled', verb)
   end
+  if job.begins_now and state ~= 'completed' then call('HSET', JOB .. job.id, 'started_at', job.started_at) end
   zadd(T .. ':finished:' .. state, NOW_TEXT, job.id)
   zadd(T .. ':finished:' .. state .. ':' .. job.type, NOW_TEXT, job.id)
   local until_when, backstop = kept_for(job.retention, state)

@@ -1,16 +1,17 @@
 -- release: give jobs back; their attempts are not charged.
 -- KEYS  tag
 -- ARGV  worker
--- ITEM  id token delay
+-- ITEM  id token delay begun_ago
 -- REPLY one word per item: OK, LEASE_LOST or NOT_FOUND
 -- FLAGS allow-oom
 -- Without a delay the job waits in its old place. With one it was refused by this worker's version of the job type, which
 -- is counted, and it waits that long.
 local reply = {}
 for i = 1, ITEMS do
-  local id, token, delay = item(i)
+  local id, token, delay, begun_ago = item(i)
   local job, word = held(id, token, worker, 'release')
   if job then
+    pass_through(job, begun_ago)
     let_go(job)
     if not honour_cancel(job, 'release') then
       local state = delay == '' and 'pending' or 'scheduled'

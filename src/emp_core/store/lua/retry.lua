@@ -1,14 +1,15 @@
 -- retry: end attempts that failed and schedule the next ones.
 -- KEYS  tag
 -- ARGV  worker
--- ITEM  id token reason error delay
+-- ITEM  id token reason error delay begun_ago
 -- REPLY one word per item: OK, LEASE_LOST or NOT_FOUND
 -- FLAGS allow-oom
 local reply = {}
 for i = 1, ITEMS do
-  local id, token, reason, error, delay = item(i)
+  local id, token, reason, error, delay, begun_ago = item(i)
   local job, word = held(id, token, worker, 'retry')
   if job then
+    pass_through(job, begun_ago)
     let_go(job)
     if not honour_cancel(job, 'retry') then
       keep_attempt(job, 'retry', reason, error)

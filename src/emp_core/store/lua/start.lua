@@ -1,15 +1,15 @@
--- start: say that the handlers of claimed jobs are about to be called.
+-- start: record that the handlers of claimed jobs have been called, `begun_ago` milliseconds ago.
 -- KEYS  tag
 -- ARGV  worker
--- ITEM  id token
+-- ITEM  id token begun_ago
 -- REPLY one word per item: OK, LEASE_LOST or NOT_FOUND
 -- FLAGS allow-oom
 local reply = {}
 for i = 1, ITEMS do
-  local id, token = item(i)
+  local id, token, begun_ago = item(i)
   local job, word = held(id, token, worker, 'start')
   if job and job.state == 'claimed' then
-    call('HSET', T .. ':job:' .. id, 'state', 'in_progress', 'started_at', int(NOW))
+    call('HSET', T .. ':job:' .. id, 'state', 'in_progress', 'started_at', int(NOW - begun_ago))
     move(job, 'in_progress')
     update(job, 'in_progress')
   end

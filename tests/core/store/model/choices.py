@@ -78,7 +78,7 @@ def outcome_of(verb: str, job_id: JobId, token: str) -> Outcome:
     return outcomes[verb]
 
 
-def settled(model: Model, verb: str, worker: WorkerId, job_id: JobId, token: str) -> Reply:
+def settled(model: Model, verb: str, worker: WorkerId, job_id: JobId, token: str, begun: int | None) -> Reply:
     """Do the same to the model."""
     settle: dict[str, Callable[..., Reply]] = {
         "complete": partial(model.complete, result=RESULT),
@@ -88,4 +88,4 @@ def settled(model: Model, verb: str, worker: WorkerId, job_id: JobId, token: str
         "refuse": partial(model.release, delay=BACKOFF),
         "confirm": model.confirm,
     }
-    return settle[verb](worker, job_id, token)
+    return settle[verb](worker, job_id, token, begun)

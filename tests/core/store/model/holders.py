@@ -68,9 +68,18 @@ class Holders(World):
             self._begin(job)
         return word
 
-    def _begin(self, job: ModelJob) -> None:
-        job.state, job.started_at = JobState.IN_PROGRESS, self.now
+    def _begin(self, job: ModelJob, ago: int = 0) -> None:
+        job.state, job.started_at = JobState.IN_PROGRESS, self.now - ago
         self.say(job)
+
+    def ending(
+        self, worker: WorkerId, job_id: JobId, token: str, verb: str, begun: int | None
+    ) -> tuple[ModelJob | None, Reply]:
+        """Find the job whose attempt ends; if its handler was called and no start is stored, it passes through."""
+        job, word = self.holding(worker, job_id, token, verb)
+        if job and job.state is JobState.CLAIMED and begun is not None:
+            self._begin(job, begun)
+        return job, word
 
     def report(
         self,
@@ -103,26 +112,24 @@ class Holders(World):
             job.handle = handle
         return word
 
-    def complete(self, worker: WorkerId, job_id: JobId, token: str, result: bytes) -> Reply:
-        """End a job with its result; one that has not begun passes through in_progress."""
-        job, word = self.holding(worker, job_id, token, "complete")
+    def complete(self, worker: WorkerId, job_id: JobId, token: str, begun: int | None, result: bytes) -> Reply:
+        """End a job with its result; it has begun, whether that is stored or not."""
+        job, word = self.ending(worker, job_id, token, "complete", begun or 0)
         if job:
-            if job.state is JobState.CLAIMED:
-                self._begin(job)
             self.finish(job, JobState.COMPLETED, "complete")
             job.result = result
         return word
 
-    def fail(self, worker: WorkerId, job_id: JobId, token: str, error: bytes) -> Reply:
+    def fail(self, worker: WorkerId, job_id: JobId, token: str, begun: int | None, error: bytes) -> Reply:
         """End a job without a result."""
-        job, word = self.holding(worker, job_id, token, "fail")
+        job, word = self.ending(worker, job_id, token, "fail", begun)
         if job and not self.honour_cancel(job, "fail"):
             self.finish(job, JobState.FAILED, "fail", "error", error)
         return word
 
-    def retry(self, worker: WorkerId, job_id: JobId, token: str, error: bytes, delay: int) -> Reply:
+    def retry(self, worker: WorkerId, job_id: JobId, token: str, begun: int | None, error: bytes, delay: int) -> Reply:
         """End an attempt, with another to follow."""
-        job, word = self.holding(worker, job_id, token, "retry")
+        job, word = self.ending(worker, job_id, token, "retry", begun)
         if job and not self.honour_cancel(job, "retry"):
             self.keep_attempt(job, "retry", "error", error)
             self.forget_attempt(job)
@@ -131,9 +138,9 @@ class Holders(World):
             self.wait_until(job, self.now + delay)
         return word
 
-    def release(self, worker: WorkerId, job_id: JobId, token: str, delay: int | None) -> Reply:
+    def release(self, worker: WorkerId, job_id: JobId, token: str, begun: int | None, delay: int | None) -> Reply:
         """Give a job back, its attempt uncharged."""
-        job, word = self.holding(worker, job_id, token, "release")
+        job, word = self.ending(worker, job_id, token, "release", begun)
         if job and not self.honour_cancel(job, "release"):
             self.keep_attempt(job, "released", "", None)
             self.forget_attempt(job)
@@ -147,9 +154,12 @@ class Holders(World):
                 self.wait_until(job, self.now + delay)
         return word
 
-    def confirm(self, worker: WorkerId, job_id: JobId, token: str) -> Reply:
+    def confirm(self, worker: WorkerId, job_id: JobId, token: str, begun: int | None) -> Reply:
         """End a job that its worker was asked to cancel."""
-        job, word = self.holding(worker, job_id, token, "cancel")
+        asked = self.jobs.get(job_id)
+        if asked is not None and asked.cancel_at is None:
+            begun = None
+        job, word = self.ending(worker, job_id, token, "cancel", begun)
         if job is None:
             return word
         return Reply.OK if self.honour_cancel(job, "cancel") else Reply.LEASE_LOST

@@ -208,7 +208,8 @@ class StoreMachine(RuleBasedStateMachine):
             if begin:
                 self._start(worker, [last])
             if verb:
-                self._settle(verb, worker, [last])
+                # An attempt without a stored start ended within one flush: its outcome says when it began.
+                self._settle(verb, worker, [last], None if begin else 300)
 
     @rule(slot=SLOTS, silently=st.sampled_from([False, False, True]))
     def lose(self, slot: int, silently: bool) -> None:
@@ -280,11 +281,12 @@ class StoreMachine(RuleBasedStateMachine):
     )
     def settle(self, verb: str, places: Sequence[int], valid: bool, slot: int) -> None:
         """End attempts: those of claims that stand, or of old ones, or of another worker's."""
-        self._settle(verb, *self._chosen(places, valid, slot))
+        self._settle(verb, *self._chosen(places, valid, slot), None)
 
-    def _settle(self, verb: str, worker: WorkerId, claims: Sequence[tuple[JobId, str]]) -> None:
-        words = self.do(lambda store: store.jobs.settle(worker, [outcome_of(verb, *claim) for claim in claims]))
-        assert words == [settled(self.model, verb, worker, *claim) for claim in claims]
+    def _settle(self, verb: str, worker: WorkerId, claims: Sequence[tuple[JobId, str]], begun: int | None) -> None:
+        ago = {} if begun is None else {job_id: begun for job_id, _ in claims}
+        words = self.do(lambda store: store.jobs.settle(worker, [outcome_of(verb, *claim) for claim in claims], ago))
+        assert words == [settled(self.model, verb, worker, *claim, begun) for claim in claims]
 
     def _chosen(self, places: Sequence[int], valid: bool, slot: int) -> tuple[WorkerId, list[tuple[JobId, str]]]:
         """Choose claims, and who writes: where they shall be valid the holder of the newest one, else anybody."""
