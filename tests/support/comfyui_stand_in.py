@@ -20,12 +20,14 @@ from email.parser import BytesParser
 from typing import Any
 
 import uvicorn
+import uvloop
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from support import quick_stop  # noqa: F401 - makes stops quick
 from support.comfyui_engine import Engine, Prompt
 from support.comfyui_nodes import fault, refusals
 from support.waiting import wait_until
@@ -187,7 +189,11 @@ def serving(server: StandIn | None = None, port: int = 0) -> Iterator[StandIn]:
             finally:
                 working.cancel()
 
-        thread = threading.Thread(target=lambda: asyncio.run(serve()))
+        def run() -> None:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(serve())
+
+        thread = threading.Thread(target=run)
         thread.start()
         try:
             wait_until(lambda: uvicorn_server.started)
