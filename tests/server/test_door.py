@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 import pytest
 from structlog.testing import capture_logs
@@ -23,42 +24,47 @@ EVERYWHERE = "0.0.0.0"  # noqa: S104 - nothing is bound to it here
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD", "TRACE"]
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"host": "evil.example"},
-        {"host": "localhost.evil.example"},
-        {"host": "evil.example:8321"},
-        {"host": "localhost@evil.example"},
-        {"host": "10.0.0.1"},
-        {"host": ""},
-        {"origin": "http://evil.example"},
-        {"origin": "null"},
-        {"origin": "http://localhost:3000"},
-        {"sec-fetch-site": "cross-site"},
-    ],
-    ids=lambda headers: "=".join(*headers.items()),
-)
-async def test_a_foreign_request_is_refused_on_every_path(client, store, method, headers):
-    for path in PATHS:
+FOREIGN = [
+    {"host": "evil.example"},
+    {"host": "localhost.evil.example"},
+    {"host": "evil.example:8321"},
+    {"host": "localhost@evil.example"},
+    {"host": "10.0.0.1"},
+    {"host": ""},
+    {"origin": "http://evil.example"},
+    {"origin": "null"},
+    {"origin": "http://localhost:3000"},
+    {"sec-fetch-site": "cross-site"},
+]
+
+
+async def test_a_foreign_request_is_refused_with_every_method_on_every_path(client, store):
+    for method, headers, path in itertools.product(METHODS, FOREIGN, PATHS):
+        case = (method, headers, path)
         answer = await client.request(
             method,
             path,
             headers={"content-type": "application/json", **headers},
             content=b'{"job_type":"any.thing","payload":1}' if method == "POST" else None,
         )
-        assert answer.status_code == 403, path
+        assert answer.status_code == 403, case
         if method != "HEAD":
-            assert answer.json()["type"] == "urn:emp:problem:not-allowed"
+            assert answer.json()["type"] == "urn:emp:problem:not-allowed", case
     assert await stored_jobs(store) == 0
 
 
-@pytest.mark.parametrize(
-    "host", ["localhost", "LOCALHOST", "localhost.", "localhost:99", "127.0.0.1", "127.0.0.1:80", "[::1]", "[::1]:8321"]
-)
-async def test_every_spelling_of_loopback_is_ours(client, host):
-    assert (await client.get("/livez", headers={"host": host})).status_code == 200
+async def test_every_spelling_of_loopback_is_ours(client):
+    for host in (
+        "localhost",
+        "LOCALHOST",
+        "localhost.",
+        "localhost:99",
+        "127.0.0.1",
+        "127.0.0.1:80",
+        "[::1]",
+        "[::1]:8321",
+    ):
+        assert (await client.get("/livez", headers={"host": host})).status_code == 200, host
 
 
 async def test_a_page_of_our_own_may_come_in(client, server):
@@ -122,17 +128,17 @@ async def test_a_request_without_a_host_is_refused(server):
     await writer.wait_closed()
 
 
-@pytest.mark.parametrize("path", ["/", "/v1/jobs?state=pending", "/nope", "/livez", "/ui/style.css"])
-async def test_every_answer_wears_its_armour(client, path):
-    headers = (await client.get(path)).headers
+async def test_every_answer_wears_its_armour(client):
+    for path in ("/", "/v1/jobs?state=pending", "/nope", "/livez", "/ui/style.css"):
+        headers = (await client.get(path)).headers
 
-    assert headers["x-content-type-options"] == "nosniff"
-    assert headers["content-security-policy"].startswith("default-src 'none'")
-    assert headers["referrer-policy"] == ("same-origin" if path == "/" else "no-referrer")
-    assert headers["x-frame-options"] == "DENY"
-    assert headers["x-request-id"]
-    assert "server" not in headers
-    assert "access-control-allow-origin" not in headers
+        assert headers["x-content-type-options"] == "nosniff", path
+        assert headers["content-security-policy"].startswith("default-src 'none'"), path
+        assert headers["referrer-policy"] == ("same-origin" if path == "/" else "no-referrer"), path
+        assert headers["x-frame-options"] == "DENY", path
+        assert headers["x-request-id"], path
+        assert "server" not in headers, path
+        assert "access-control-allow-origin" not in headers, path
 
 
 async def test_a_preflight_is_not_answered_with_permission(client, server):
@@ -148,11 +154,11 @@ async def test_a_request_keeps_the_id_that_it_brought(client):
     assert (await client.get("/livez", headers={"x-request-id": "abc-1"})).headers["x-request-id"] == "abc-1"
 
 
-@pytest.mark.parametrize("request_id", ["a b", "x" * 65, "<script>"])
-async def test_a_request_id_that_could_do_harm_is_replaced(client, request_id):
-    answer = await client.get("/livez", headers={"x-request-id": request_id})
+async def test_a_request_id_that_could_do_harm_is_replaced(client):
+    for request_id in ("a b", "x" * 65, "<script>"):
+        answer = await client.get("/livez", headers={"x-request-id": request_id})
 
-    assert answer.headers["x-request-id"] != request_id
+        assert answer.headers["x-request-id"] != request_id
 
 
 async def test_an_unexpected_fault_is_a_problem_without_a_traceback(client, store, monkeypatch):
