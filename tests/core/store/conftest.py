@@ -1,4 +1,9 @@
-"""The contract suite of the store runs on the three engines that EMP supports; time is moved, not slept."""
+"""The contract suite of the store runs on the engines that EMP supports; time is moved, not slept.
+
+On Valkey every test runs. On Redis too, but only those marked `every_engine` are in `make test`: the others are slow
+tests, which CI runs. On fakeredis, which serves the tests of plugin authors, run those marked `every_engine` alone.
+They are at least one for each verb.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +43,8 @@ from emp_core.store.keys import Keys, namespace_tag
 from emp_core.store.scripts import Scripts
 
 TYPE = "test.work"
-ENGINES = ("fakeredis", "valkey", "redis")
+USUAL_ENGINES = ("valkey", pytest.param("redis", marks=pytest.mark.slow))
+EVERY_ENGINE = ("fakeredis", "valkey", "redis")
 FAKE_SCRIPTS = Scripts(shebang=False, shifted_clock=True)
 REAL_SCRIPTS = Scripts(shifted_clock=True)
 
@@ -240,11 +246,18 @@ AFTER = {
 """The state in which each outcome leaves its job."""
 
 
-@pytest.fixture(params=ENGINES)
-async def engine(request: pytest.FixtureRequest, namespace: str) -> AsyncIterator[Engine]:
-    """Give the store on each engine in turn."""
-    opener = fake if request.param == "fakeredis" else real
-    url = "" if request.param == "fakeredis" else request.getfixturevalue(SERVERS[request.param]).url
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each test of the store on the engines that it is for."""
+    if "engine_name" in metafunc.fixturenames:
+        is_marked = metafunc.definition.get_closest_marker("every_engine") is not None
+        metafunc.parametrize("engine_name", EVERY_ENGINE if is_marked else USUAL_ENGINES)
+
+
+@pytest.fixture
+async def engine(request: pytest.FixtureRequest, engine_name: str, namespace: str) -> AsyncIterator[Engine]:
+    """Return the store on the engine that the test is run on."""
+    opener = fake if engine_name == "fakeredis" else real
+    url = "" if engine_name == "fakeredis" else request.getfixturevalue(SERVERS[engine_name]).url
     async with opener(url, namespace) as engine:
         yield engine
 

@@ -33,6 +33,7 @@ def _now(ago: timedelta = timedelta(0)) -> bytes:
     return b"%d" % ((datetime.now(tz=UTC) - ago).timestamp() * 1000)
 
 
+@pytest.mark.every_engine
 async def test_an_announcement_is_read_as_it_was_made(engine: Engine) -> None:
     """Schemas, examples and options come back unchanged, with the time they were last seen."""
     made = version(
@@ -116,6 +117,7 @@ async def test_what_a_newer_emp_announces_is_read(engine: Engine) -> None:
     assert [(one.job_type, one.version) for one in (await known(engine)).values()] == [("x", "2")]
 
 
+@pytest.mark.every_engine
 async def test_paused_types_are_told(engine: Engine) -> None:
     """Pausing twice is pausing once; a resumed type is not paused."""
     for name in (TYPE, TYPE, "test.other"):

@@ -28,6 +28,7 @@ async def test_the_most_urgent_come_first_then_the_order_of_submission(engine: E
     assert [job.job_id for job in jobs] == [high, first, second, low]
 
 
+@pytest.mark.every_engine
 async def test_the_most_urgent_across_types_come_first(engine: Engine) -> None:
     """One claim serves all types that the worker handles, by urgency and not by type."""
     wanted = [(-(n % 3), await engine.submit(job_type=f"test.t{n % 7}", priority=n % 3)) for n in range(30)]

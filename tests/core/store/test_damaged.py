@@ -12,7 +12,7 @@ from emp_core.store import Duties, SubmitWord
 
 from .conftest import TYPE, Engine
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.every_engine]
 
 LEASE = 15.0
 

@@ -32,6 +32,7 @@ async def wait(engine: Engine, worker: WorkerId | None = None, longest: float = 
     return await engine.store.doorbell.wait(worker or new_worker_id(), [TYPE], longest)
 
 
+@pytest.mark.every_engine
 async def test_a_ring_before_the_wait_is_not_lost(engine: Engine) -> None:
     """A job that came between the claim and the wait ends the wait at once."""
     await engine.submit()
@@ -40,6 +41,7 @@ async def test_a_ring_before_the_wait_is_not_lost(engine: Engine) -> None:
     assert await wait(engine) is None
 
 
+@pytest.mark.every_engine
 async def test_a_ring_during_the_wait_ends_it(engine: Engine) -> None:
     """An idle worker sleeps in one call until there is work."""
     waiting = asyncio.create_task(wait(engine, longest=5))
@@ -94,6 +96,7 @@ async def test_a_claim_that_took_nothing_never_rings(engine: Engine) -> None:
     assert (claim.jobs, await rung(engine)) == ((), False)
 
 
+@pytest.mark.every_engine
 async def test_who_has_no_room_gives_the_ring_back(engine: Engine) -> None:
     """There is one to give only while jobs wait."""
     job_id = await engine.submit()
@@ -107,6 +110,7 @@ async def test_who_has_no_room_gives_the_ring_back(engine: Engine) -> None:
     assert (first, await rung(engine)) == (True, False)
 
 
+@pytest.mark.every_engine
 async def test_a_paused_type_neither_rings_nor_is_rung(engine: Engine) -> None:
     """A paused type with jobs costs an idle worker no more than an empty one."""
     await engine.submit()

@@ -28,6 +28,7 @@ async def listed(engine: Engine) -> list[WorkerInfo]:
     return await engine.store.workers.list()
 
 
+@pytest.mark.every_engine
 async def test_a_registered_worker_is_listed_with_what_it_says(engine: Engine) -> None:
     """A monitor sees who is there and what it serves."""
     worker = new_worker_id()
@@ -56,6 +57,7 @@ async def test_registering_again_keeps_the_worker_and_its_start(engine: Engine) 
     assert (after.started_at, after.renewed_at > before.renewed_at) == (before.started_at, True)
 
 
+@pytest.mark.every_engine
 async def test_a_renewal_moves_the_lease_on(engine: Engine) -> None:
     """And tells how late the worker's loop has been."""
     worker = await engine.worker()
@@ -81,6 +83,7 @@ async def test_an_overdue_lease_can_be_renewed_until_somebody_took_it(engine: En
     assert await engine.write("complete", worker, job.job_id, job.token) == "OK"
 
 
+@pytest.mark.every_engine
 async def test_a_renewal_without_a_lease_creates_nothing(engine: Engine) -> None:
     """Only register creates a lease."""
     await engine.worker()
@@ -109,6 +112,7 @@ async def test_a_renewal_repeats_what_the_worker_is_asked(engine: Engine) -> Non
     assert (renewed.asked, renewed.held) == ((ids[1],), 2)
 
 
+@pytest.mark.every_engine
 async def test_a_drain_is_told_at_the_next_renewal(engine: Engine) -> None:
     """And stands in the list; a worker that is not there cannot be drained."""
     worker = await engine.worker()
@@ -122,6 +126,7 @@ async def test_a_drain_is_told_at_the_next_renewal(engine: Engine) -> None:
     assert await engine.store.workers.drain(new_worker_id()) is False
 
 
+@pytest.mark.every_engine
 async def test_a_worker_with_empty_hands_leaves(engine: Engine) -> None:
     """Nothing of it stays but a line in the list of those gone."""
     worker = new_worker_id()

@@ -33,6 +33,7 @@ async def test_a_duration_counts_in_a_bucket_and_in_the_sum(engine: Engine) -> N
     assert timedelta(seconds=40) <= durations["run"][TYPE].total < timedelta(seconds=42)
 
 
+@pytest.mark.every_engine
 async def test_totals_outlive_the_minutes_and_the_jobs(engine: Engine) -> None:
     """What was counted stays when the jobs are deleted and the minutes expire."""
     worker, job = await engine.claimed()
@@ -76,6 +77,7 @@ async def test_a_repeated_finish_counts_once(engine: Engine) -> None:
     assert (await engine.store.measures.measure()).durations == once.durations
 
 
+@pytest.mark.every_engine
 async def test_it_says_what_waits_what_is_paused_and_what_is_kept(engine: Engine) -> None:
     """Per job type."""
     await engine.submit(job_type="test.paused")

@@ -67,6 +67,7 @@ async def test_the_third_loss_is_poison(engine: Engine, max_attempts: int) -> No
     assert (job.state, job.reason, job.losses) == (JobState.FAILED, Reason.POISONED, 3)
 
 
+@pytest.mark.every_engine
 async def test_a_silent_worker_is_lost_after_its_lease(engine: Engine) -> None:
     """Not before; and while anybody sweeps, within a second after."""
     await engine.stop_clock()

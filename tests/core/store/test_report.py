@@ -36,6 +36,7 @@ async def test_a_second_start_keeps_the_time_of_the_first(engine: Engine) -> Non
     assert await engine.dump() == before
 
 
+@pytest.mark.every_engine
 async def test_a_report_is_seen_in_the_job(engine: Engine) -> None:
     """Fraction and message are kept; what a report leaves out stays."""
     worker, job = await engine.claimed()
@@ -59,6 +60,7 @@ async def test_a_message_can_be_cleared(engine: Engine) -> None:
     assert (kept, (await engine.job(job.job_id)).message) == ("loading", "")
 
 
+@pytest.mark.every_engine
 async def test_log_lines_are_kept_in_order(engine: Engine) -> None:
     """Lines of several reports stand one after the other, and can be read from any of them on."""
     worker, job = await engine.claimed()

@@ -12,6 +12,7 @@ from .conftest import Engine
 pytestmark = pytest.mark.anyio
 
 
+@pytest.mark.every_engine
 async def test_the_next_attempt_gets_what_was_saved(engine: Engine) -> None:
     """The handle comes with the claim, byte for byte, and the newest one counts."""
     worker, job = await engine.claimed()

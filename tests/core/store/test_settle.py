@@ -12,7 +12,7 @@ from emp_core.store import JobFilter, Reply
 
 from .conftest import AFTER, OUTCOMES, TYPE, Engine
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.every_engine]
 
 
 async def test_complete_stores_the_result_byte_for_byte(engine: Engine) -> None:

@@ -77,6 +77,7 @@ async def test_the_same_id_with_another_payload_exists(engine: Engine) -> None:
     assert await engine.store.views.payload(job.job_id) == b"1"
 
 
+@pytest.mark.every_engine
 async def test_an_idempotency_key_gives_the_first_job(engine: Engine) -> None:
     """The same key for the same request makes no second job."""
     key = Idempotency(scope="", key="order 17", digest="d1")
@@ -112,6 +113,7 @@ async def test_a_thousand_concurrent_submissions_with_one_key_make_one_job(engin
     assert (await engine.store.views.stats()).counts[TYPE]["submitted"] == 1
 
 
+@pytest.mark.every_engine
 async def test_more_items_than_fit_a_call_are_answered_in_order(engine: Engine) -> None:
     """A batch is cut into calls; the caller does not see it."""
     jobs = [Submission(new_job_id(), TYPE, b"%d" % n) for n in range(450)]

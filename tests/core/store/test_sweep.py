@@ -10,7 +10,7 @@ from emp_core.store import Duties
 
 from .conftest import Engine
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.every_engine]
 
 LEASE = 15.0
 NOTHING = Duties(promote=False, expire=False, recover=False, retain=False)

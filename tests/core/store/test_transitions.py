@@ -15,7 +15,7 @@ from emp_core.store import ClaimWord
 
 from .conftest import OUTCOMES, Engine, Heard
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.every_engine]
 
 Move = tuple[str, JobState | None, JobState | None]
 VARIANTS = ("plain", "last attempt", "asked to cancel")

@@ -119,6 +119,7 @@ async def test_details_tell_the_result_of_the_last_attempt(engine: Engine) -> No
     assert details.attempts[1].ended_at == details.job.finished_at
 
 
+@pytest.mark.every_engine
 async def test_waiting_jobs_are_listed_in_the_order_of_their_claim(engine: Engine) -> None:
     """A type's line from its head."""
     low = await engine.submit(priority=-5)
@@ -171,6 +172,7 @@ async def test_the_pages_of_a_list_hold_every_job_once(engine: Engine, wanted: J
     assert {len(page) for page in found[:-1]} <= {limit}
 
 
+@pytest.mark.every_engine
 async def test_final_jobs_are_listed_newest_first(engine: Engine) -> None:
     """Per state, and per state and type."""
     ids = []
@@ -207,6 +209,7 @@ async def test_a_revived_job_hides_none_of_its_neighbours(engine: Engine) -> Non
     assert [job.job_id for job in after.jobs] == ids[3:]
 
 
+@pytest.mark.every_engine
 async def test_running_jobs_are_listed_and_told_apart(engine: Engine) -> None:
     """`running` is both claimed and in progress."""
     ids = await many(engine, 4)
@@ -273,6 +276,7 @@ async def test_a_cursor_that_no_page_gave_is_refused(engine: Engine, cursor: str
         await engine.store.views.list(JobFilter(state="failed"), cursor, 10)
 
 
+@pytest.mark.every_engine
 async def test_counts_are_by_type_and_state(engine: Engine) -> None:
     """Live states as they are, totals as they grew."""
     worker, job = await engine.claimed()
@@ -285,6 +289,7 @@ async def test_counts_are_by_type_and_state(engine: Engine) -> None:
     assert await engine.counts("test.other") == {"submitted": 1, "pending": 1}
 
 
+@pytest.mark.every_engine
 async def test_the_last_hour_is_told_minute_by_minute(engine: Engine) -> None:
     """Sixty minutes, the present one last, each with what was submitted and how it ended."""
     jobs = [await engine.claimed() for _ in range(3)]
@@ -305,6 +310,7 @@ async def test_the_last_hour_is_told_minute_by_minute(engine: Engine) -> None:
     assert sums == {"submitted": 3, "completed": 1, "failed": 1}
 
 
+@pytest.mark.every_engine
 async def test_the_oldest_pending_job_of_each_type_is_told(engine: Engine) -> None:
     """Whatever its priority; types where nothing waits are left out."""
     oldest = await engine.submit(priority=-1)
