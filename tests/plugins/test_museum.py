@@ -18,9 +18,9 @@ import pytest
 from emp_core.client import EmpClient, WorkerView
 from emp_core.store.embedded import EmbeddedStore
 from emp_worker.discovery import Phase
-from emp_worker.plugins import load_plugins
 from support.pace import allowed
 from support.running import running_stack
+from support.scratch_plugins import FOREIGN, load_ours
 from support.waiting import wait_until
 
 MUSEUM = Path(__file__).parent / "museum"
@@ -61,6 +61,21 @@ EXHIBITS: Mapping[str, Exhibit] = {
 }
 TRACED = {"crash": "museum_crash.py", "endless_import": "museum_endless_import.py", "endless_declaration": "in wait"}
 """What the last words of those show that cannot raise an error."""
+ONE_OF_EACH_KIND = {
+    "bad_type_name",
+    "broken_metadata",
+    "crash",
+    "import_error",
+    "missing_dependency",
+    "newer_emp",
+    "system_exit",
+    "unmarked_hook",
+}
+"""Those that `make test` loads one by one; the others are slow tests. All together are loaded by every run."""
+ALONE = [
+    pytest.param(exhibit, marks=() if exhibit in ONE_OF_EACH_KIND else pytest.mark.slow)
+    for exhibit in sorted(EXHIBITS.keys() - {"contested", "replaces_another"})
+]
 
 
 def name_of(exhibit: str) -> str:
@@ -78,12 +93,16 @@ def patience() -> float:
 def the_whole_museum() -> dict[str, str]:
     """Give the environment of a process that has all of it installed."""
     folders = sorted(str(folder) for folder in MUSEUM.iterdir() if folder.is_dir())
-    return {"PYTHONPATH": os.pathsep.join(folders), "EMP_PLUGINS_IMPORT_LIMIT": f"{patience():g}"}
+    return {
+        "PYTHONPATH": os.pathsep.join(folders),
+        "EMP_PLUGINS_DISABLED": ",".join(FOREIGN),
+        "EMP_PLUGINS_IMPORT_LIMIT": f"{patience():g}",
+    }
 
 
 def sound() -> set[str]:
     """Give what a worker serves that has the whole museum installed: what it served before, and two exhibits."""
-    return {"museum.noisy", "museum.uncontested", *load_plugins().types}
+    return {"museum.noisy", "museum.uncontested", *load_ours().types}
 
 
 def explained(rows: list[Mapping[str, Any]]) -> dict[str, Exhibit]:
@@ -128,11 +147,11 @@ def test_every_exhibit_has_its_line():
     assert folders == EXHIBITS.keys() | {"noisy"}
 
 
-@pytest.mark.parametrize("alone", sorted(EXHIBITS.keys() - {"contested", "replaces_another"}), indirect=True)
+@pytest.mark.parametrize("alone", ALONE, indirect=True)
 def test_alone_it_keeps_its_reason_and_all_others_are_served(alone: str):
     limit = patience() if alone in ENDLESS else 60
 
-    plugins = load_plugins(import_limit=timedelta(seconds=limit))
+    plugins = load_ours(import_limit=timedelta(seconds=limit))
 
     assert plugins.types.keys() >= {"image.thumbnail", "simulation.run", "simulation.run_blocking"}
     (failure,) = plugins.failures

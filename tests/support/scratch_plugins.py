@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
+
+from emp_worker.discovery import find_plugins
+from emp_worker.plugins import Plugins, load_plugins
+from support.pages import ROOT
+
+OURS = {folder.name for folder in (ROOT / "plugins").iterdir()}
+FOREIGN = sorted({plugin.distribution for plugin in find_plugins()[0]} - OURS)
+"""Plugins that are installed here and are not of this repository, such as one that a contributor is writing."""
 
 ECHO = """
 from pydantic import BaseModel, Field
@@ -38,3 +48,8 @@ def install(site: Path, distribution: str, source: str, *, version: str = "1.0",
 def an_echo(name: str) -> str:
     """Give the source of a sound plugin that serves one job type of this name."""
     return ECHO.format(name=name)
+
+
+def load_ours(*, disabled: Collection[str] = (), **options: Any) -> Plugins:
+    """Load what the test and this repository have installed: `load_plugins` without `FOREIGN`, which may be broken."""
+    return load_plugins(disabled=[*disabled, *FOREIGN], **options)

@@ -14,15 +14,12 @@ import pytest
 import structlog.testing
 
 from emp_core.settings import load
-from emp_worker.discovery import find_plugins
-from emp_worker.plugins import load_plugins
 from emp_worker.settings import PluginSettings
 from support.processes import is_alive
-from support.scratch_plugins import an_echo
+from support.scratch_plugins import OURS, an_echo, load_ours
 from support.waiting import wait_until
 
 LIMIT = timedelta(seconds=20)
-OURS = sorted({plugin.distribution for plugin in find_plugins()[0]})
 
 
 @pytest.fixture
@@ -53,7 +50,7 @@ def test_sound_plugins_are_tried_once_by_one_child(install_traced, tried):
     for name in ("one", "two"):
         install_traced(name)
 
-    plugins = load_plugins(import_limit=LIMIT)
+    plugins = load_ours(import_limit=LIMIT)
 
     assert {"one.echo", "two.echo"} <= plugins.types.keys()
     assert tried() == ["one", "two"]
@@ -64,7 +61,7 @@ def test_after_a_death_the_trial_goes_on_behind_the_culprit(install_traced, trie
     install_traced("b", then="os._exit(7)")
     install_traced("c")
 
-    plugins = load_plugins(import_limit=LIMIT, disabled=OURS)
+    plugins = load_ours(import_limit=LIMIT, disabled=OURS)
 
     assert plugins.types.keys() == {"a.echo", "c.echo"}
     assert [failure.distribution for failure in plugins.failures] == ["emp-plugin-b"]
@@ -75,14 +72,14 @@ def test_after_a_death_the_trial_goes_on_behind_the_culprit(install_traced, trie
 def test_a_limit_of_zero_tries_nothing(install_traced, tried):
     install_traced("one")
 
-    assert "one.echo" in load_plugins(import_limit=timedelta(0)).types
+    assert "one.echo" in load_ours(import_limit=timedelta(0)).types
     assert tried() == []
 
 
 def test_what_is_not_wanted_is_not_tried(install_traced, tried):
     install_traced("one", then="os._exit(0)")
 
-    plugins = load_plugins(import_limit=LIMIT, disabled=["emp-plugin-one"])
+    plugins = load_ours(import_limit=LIMIT, disabled=["emp-plugin-one"])
 
     assert plugins.failures == ()
     assert tried() == []
@@ -91,7 +88,7 @@ def test_what_is_not_wanted_is_not_tried(install_traced, tried):
 def test_a_plugin_that_raises_is_told_as_without_a_trial(install_plugin):
     install_plugin("emp-plugin-broken", "raise ValueError('no')")
 
-    (failure,) = load_plugins(import_limit=LIMIT).failures
+    (failure,) = load_ours(import_limit=LIMIT).failures
 
     assert failure.why == "ValueError: no"
     assert "emp_plugin_broken.py" in failure.traceback
@@ -100,7 +97,7 @@ def test_a_plugin_that_raises_is_told_as_without_a_trial(install_plugin):
 def test_the_last_words_of_a_crash_name_the_line(install_plugin):
     install_plugin("emp-plugin-crash", "import ctypes\nprint('so far so good', flush=True)\nctypes.string_at(0)")
 
-    (failure,) = load_plugins(import_limit=LIMIT).failures
+    (failure,) = load_ours(import_limit=LIMIT).failures
 
     assert "so far so good" in failure.traceback
     assert "emp_plugin_crash.py" in failure.traceback
@@ -109,7 +106,7 @@ def test_the_last_words_of_a_crash_name_the_line(install_plugin):
 def test_much_output_of_a_trial_does_not_block_it_and_its_end_is_kept(install_plugin):
     install_plugin("emp-plugin-talks", "import os\nprint('x' * 5_000_000, 'end', flush=True)\nos._exit(1)")
 
-    (failure,) = load_plugins(import_limit=LIMIT).failures
+    (failure,) = load_ours(import_limit=LIMIT).failures
 
     assert failure.traceback.endswith("x end")
     assert len(failure.traceback) < 20_000
@@ -123,7 +120,7 @@ def test_what_a_plugin_starts_while_it_is_tried_ends_with_the_trial(install_plug
         f"with open({str(started)!r}, 'a') as f: print(pid, file=f)\n" + an_echo("parent.echo"),
     )
 
-    load_plugins(import_limit=LIMIT, disabled=OURS)
+    load_ours(import_limit=LIMIT, disabled=OURS)
 
     of_the_trial, ours = map(int, started.read_text().split())
     wait_until(lambda: not is_alive(of_the_trial))
@@ -137,7 +134,7 @@ def test_a_trial_that_cannot_begin_costs_no_plugin(install_plugin, monkeypatch: 
     monkeypatch.setattr(sys, "executable", "/no/such/python")
 
     with structlog.testing.capture_logs() as logged:
-        plugins = load_plugins(import_limit=LIMIT)
+        plugins = load_ours(import_limit=LIMIT)
 
     assert "one.echo" in plugins.types
     assert [line["event"] for line in logged] == ["plugins_not_tried"]
