@@ -32,11 +32,11 @@ _STALLED: Final = Line(stalled=frozenset({"up", "down"}))
 
 WORKER: Final = (
     Fault("worker killed while idle", worker_faults.killed, load=False),
-    Fault("worker killed between claim and start", worker_faults.between_claim_and_start, quick=True),
+    Fault("worker killed between claim and start", worker_faults.between_claim_and_start),
     Fault("worker killed in the handler", worker_faults.killed, quick=True),
-    Fault("worker killed between handler and finish", worker_faults.between_handler_and_finish, quick=True),
-    Fault("worker killed after the finish", worker_faults.after_finish, quick=True),
-    Fault("answer of a claim cut", worker_faults.claim_answer_cut, quick=True),
+    Fault("worker killed between handler and finish", worker_faults.between_handler_and_finish),
+    Fault("worker killed after the finish", worker_faults.after_finish),
+    Fault("answer of a claim cut", worker_faults.claim_answer_cut),
     Fault("store frozen during a claim", worker_faults.store_frozen_in_claim),
     Fault("worker's machine died", worker_faults.machine_died),
     Fault("worker's machine died beside an idle worker", worker_faults.machine_died_beside_idle, load=False),
@@ -102,7 +102,6 @@ HANDLER: Final = tuple(
     Fault(
         f"handler {how} ({mode})",
         partial(handler_faults.hostile, how=how, mode=mode, ends_as=ends_as),
-        quick=(how, mode) == ("calls os._exit", "async"),
     )
     for how, ends_as in _HARM
     for mode in ("async", "process")
@@ -126,7 +125,7 @@ LIMITS: Final = (
 
 RECORDS: Final = (
     Fault("records with unknown fields", record_faults.unknown_fields),
-    Fault("records damaged", record_faults.damaged, quick=True, setup=_DAMAGED),
+    Fault("records damaged", record_faults.damaged, setup=_DAMAGED),
 )
 
 PLUGINS: Final = (
