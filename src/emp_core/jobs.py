@@ -134,9 +134,9 @@ class Backoff:
 class Submission(Struct, frozen=True):
     """A job on its way into the store. What is None takes the default of the job type or of EMP.
 
-    `payload` is the JSON text that the client sent, in bytes. `run_at` and `delay` exclude each other. The expiry
-    counts from when the job is due. `owner` is the id of the API key that submitted it. `trace` is the trace
-    context that the job carries (see `emp_core.tracing.context`), or empty.
+    `payload` is the JSON text that the client sent, in bytes. `run_at` and `delay` exclude each other, and so do
+    `expires_in`, which counts from when the job is due, and `expires_at`. `owner` is the id of the API key that
+    submitted it. `trace` is the trace context that the job carries (see `emp_core.tracing.context`), or empty.
     """
 
     job_id: JobId
@@ -156,6 +156,7 @@ class Submission(Struct, frozen=True):
     idempotency: Idempotency | None = None
     owner: str = ""
     trace: str = ""
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

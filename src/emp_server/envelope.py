@@ -43,7 +43,14 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         None
     )
     expires_in: Annotated[
-        Moment | None, Meta(description=f"it fails if nobody has claimed it so long after it was due, {_DURATION}")
+        Moment | None, Meta(description=f"it fails if no worker has claimed it so long after it was due, {_DURATION}")
+    ] = None
+    expires_at: Annotated[
+        Moment | None,
+        Meta(
+            description="it fails if no worker has claimed it by then: Unix seconds, or ISO 8601 with an offset; "
+            "not together with expires_in"
+        ),
     ] = None
     timeout: Annotated[Moment | None, Meta(description=f"the longest time of an attempt, {_DURATION}")] = None
     progress_timeout: Annotated[
@@ -64,6 +71,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             self.run_at is None
             and self.delay is None
             and self.expires_in is None
+            and self.expires_at is None
             and self.timeout is None
             and self.progress_timeout is None
             and self.max_attempts is None

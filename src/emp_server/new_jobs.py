@@ -31,6 +31,9 @@ def new_job(submission: Submission, submitted: Submitted) -> JobDetails | None:
     if submitted.word is not SubmitWord.OK or state not in WAITING_STATES or created_at is None:
         return None
     due = submission.run_at or created_at + (submission.delay or timedelta(0))
+    expires_at = submission.expires_at
+    if submission.expires_in is not None:
+        expires_at = max(due, created_at) + submission.expires_in
     job = Job(
         job_id=submission.job_id,
         job_type=submission.job_type,
@@ -40,7 +43,7 @@ def new_job(submission: Submission, submitted: Submitted) -> JobDetails | None:
         max_attempts=submission.max_attempts,
         created_at=created_at,
         scheduled_at=due if state is JobState.SCHEDULED else None,
-        expires_at=max(due, created_at) + submission.expires_in if submission.expires_in is not None else None,
+        expires_at=expires_at,
         tags=submission.tags,
     )
     return JobDetails(job, position=None, attempts=(), result=None, error=None)
@@ -51,7 +54,8 @@ def new_job_json(submission: Submission, submitted: Submitted, warnings: Sequenc
 
     Most jobs of a type differ in their ids and times only, so these are put into a template.
     """
-    if submitted.word is SubmitWord.OK and submitted.state is JobState.PENDING and submission.expires_in is None:
+    never_expires = submission.expires_in is None and submission.expires_at is None
+    if submitted.word is SubmitWord.OK and submitted.state is JobState.PENDING and never_expires:
         start, before_time, after_time = _template(
             submission.job_type, submission.priority, submission.max_attempts, submission.tags, tuple(warnings)
         )

@@ -24,9 +24,19 @@ def make_submission(
     idempotency: Idempotency | None,
     *,
     limit_bytes: int,
+    default_expires_in: timedelta | None = None,
     owner: str = "",
 ) -> Submission:
-    """Give the submission of a payload for a job type; the payload has not been checked against the schema.
+    """Return the submission of a payload for a job type; the payload has not been checked against the schema.
+
+    Args:
+        known: the job type; its options are the defaults.
+        payload: the JSON text of the payload.
+        wanted: the options of the client.
+        idempotency: makes the submission repeatable.
+        limit_bytes: the server's limit for payloads.
+        default_expires_in: the server's expiry, where neither the client nor the type sets one.
+        owner: the id of the API key.
 
     Raises:
         InvalidRequest: an option is out of its range; the error names it.
@@ -34,6 +44,9 @@ def make_submission(
     """
     check_size(known, payload, limit_bytes)
     ours = known.options
+    run_at = _run_at(wanted)
+    expires_at = _expires_at(wanted, run_at)
+    expires_in = _duration("expires_in", wanted.expires_in, ours.get("expires_in")) or default_expires_in
     attempts = (
         int(ours.get("max_attempts", MAX_ATTEMPTS_DEFAULT)) if wanted.max_attempts is None else wanted.max_attempts
     )
@@ -42,9 +55,10 @@ def make_submission(
         job_type=known.job_type,
         payload=payload,
         priority=wanted.priority or 0,
-        run_at=_run_at(wanted),
+        run_at=run_at,
         delay=_duration("delay", wanted.delay, shortest=timedelta(0)),
-        expires_in=_duration("expires_in", wanted.expires_in, ours.get("expires_in")),
+        expires_in=expires_in if expires_at is None else None,
+        expires_at=expires_at,
         timeout=_duration("timeout", wanted.timeout, ours.get("timeout")),
         progress_timeout=_duration("progress_timeout", wanted.progress_timeout, ours.get("progress_timeout")),
         max_attempts=attempts,
@@ -60,10 +74,12 @@ def make_submission(
 class Plain:
     """Makes the submissions that ask for nothing but a priority, of one announcement: they differ in little."""
 
-    def __init__(self, known: Announcement, limit_bytes: int) -> None:
+    def __init__(self, known: Announcement, limit_bytes: int, default_expires_in: timedelta | None) -> None:
         self.known = known
         self._limit_bytes = limit_bytes
-        self._first = make_submission(known, b"", Options(), None, limit_bytes=limit_bytes)
+        self._first = make_submission(
+            known, b"", Options(), None, limit_bytes=limit_bytes, default_expires_in=default_expires_in
+        )
 
     def submission(self, payload: bytes, priority: int | None, owner: str) -> Submission:
         """Give the submission of a payload, as `make_submission` does.
@@ -93,17 +109,40 @@ def _run_at(wanted: Options) -> datetime | None:
         return None
     if wanted.delay is not None:
         raise InvalidRequest("give run_at or delay, not both", pointer="/delay")
+    return _moment("run_at", wanted.run_at)
+
+
+def _expires_at(wanted: Options, run_at: datetime | None) -> datetime | None:
+    if wanted.expires_at is None:
+        return None
+    if wanted.expires_in is not None:
+        raise InvalidRequest("give expires_in or expires_at, not both", pointer="/expires_at")
+    expires_at = _moment("expires_at", wanted.expires_at)
+    if run_at is not None and expires_at <= run_at:
+        raise InvalidRequest("expires_at is not after run_at: no worker could claim the job", pointer="/expires_at")
+    return expires_at
+
+
+def _moment(name: str, wanted: Moment) -> datetime:
+    """Parse an absolute time.
+
+    Raises:
+        InvalidRequest: it is no time, has no offset or is too far away.
+    """
+    pointer = f"/{name}"
     try:
-        moment = msgspec.convert(wanted.run_at, datetime, strict=False)
+        moment = msgspec.convert(wanted, datetime, strict=False)
     except msgspec.ValidationError as error:
-        raise InvalidRequest(f"run_at: {error}", pointer="/run_at") from error
+        raise InvalidRequest(f"{name}: {error}", pointer=pointer) from error
     if moment.tzinfo is None:
-        raise InvalidRequest("run_at has no offset; write 2026-11-23T10:00:00Z, or Unix seconds", pointer="/run_at")
-    # The server's clock only bounds the wish; when the job is due is decided by the store's.
+        raise InvalidRequest(f"{name} has no offset; write 2026-11-23T10:00:00Z, or Unix seconds", pointer=pointer)
+    # The server's clock only bounds the wish; the store's clock decides when the time has come.
     if moment > datetime.now(tz=UTC) + LONGEST_DELAY:
-        raise InvalidRequest(f"run_at is more than {LONGEST_DELAY.days} days away", pointer="/run_at")
+        raise InvalidRequest(f"{name} is more than {LONGEST_DELAY.days} days away", pointer=pointer)
     # Every past moment means now; in the first hours of the year 1 some have no form in UTC.
-    return max(moment, _LONG_AGO).astimezone(UTC)
+    moment = max(moment, _LONG_AGO).astimezone(UTC)
+    # The store keeps milliseconds, rounded up: the answer to the submission says the same.
+    return moment + timedelta(microseconds=-moment.microsecond % 1000)
 
 
 def _duration(

@@ -7,7 +7,7 @@ from typing import Final
 
 from pydantic import Field
 
-from emp_core.jobs import BATCH_LIMIT, PAYLOAD_LIMIT
+from emp_core.jobs import BATCH_LIMIT, LONGEST_DELAY, PAYLOAD_LIMIT
 from emp_core.settings import Names, Seconds, StoreSettings, Tracing
 from emp_core.store import WAITING_LIMIT
 
@@ -77,6 +77,13 @@ class ServerSettings(StoreSettings):
         default=0,
         ge=0,
         description="jobs that an API key without a rate of its own may submit a second; 0: any number",
+    )
+    default_expires_in: Seconds | None = Field(
+        default=None,
+        gt=timedelta(0),
+        le=LONGEST_DELAY,
+        description="how long a due job may wait for its first claim, if neither its submission nor its job type sets "
+        "an expiry; without it such a job never expires",
     )
     waiting_limit: int = Field(default=5_000_000, ge=1, description="jobs that may wait in all; looked at every second")
     waiting_limit_per_type: int = Field(default=WAITING_LIMIT, ge=1, description="jobs that may wait of one type")

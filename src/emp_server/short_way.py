@@ -106,15 +106,23 @@ class ShortWay:
         if known is None:
             return None
         payload = bytes(envelope.payload)
-        limit = parts.settings.payload_limit_bytes
+        limit, expires_in = parts.settings.payload_limit_bytes, parts.settings.default_expires_in
         newest = known.newest
         if envelope.asks_nothing:
             plain = self._plain.get(newest.job_type)
             if plain is None or plain.known is not newest:
-                plain = self._plain[newest.job_type] = Plain(newest, limit)
+                plain = self._plain[newest.job_type] = Plain(newest, limit, expires_in)
             submission = plain.submission(payload, envelope.priority, caller.owner)
         else:
-            submission = make_submission(newest, payload, envelope, None, limit_bytes=limit, owner=caller.owner)
+            submission = make_submission(
+                newest,
+                payload,
+                envelope,
+                None,
+                limit_bytes=limit,
+                default_expires_in=expires_in,
+                owner=caller.owner,
+            )
         if known.check is not None:
             known.check(payload)
         return _Checked(caller, known, submission)

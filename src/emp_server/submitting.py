@@ -45,8 +45,15 @@ async def checked_submission(
         TooLarge: the payload is.
         InvalidPayload: the payload does not fit the type's schema.
     """
-    limit = parts.settings.payload_limit_bytes
-    submission = make_submission(known.newest, payload, wanted, idempotency, limit_bytes=limit, owner=caller.owner)
+    submission = make_submission(
+        known.newest,
+        payload,
+        wanted,
+        idempotency,
+        limit_bytes=parts.settings.payload_limit_bytes,
+        default_expires_in=parts.settings.default_expires_in,
+        owner=caller.owner,
+    )
     if known.check is not None:
         await apart(known.check, payload)
     return submission

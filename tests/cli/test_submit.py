@@ -70,9 +70,19 @@ def test_submit_passes_its_options_on(run, client):
 
 
 def test_submit_at_a_moment_schedules_the_job_for_it(run, client):
-    job = client.get(run("submit", "simulation.run", QUICK, "--at", "2027-01-31T18:30:00+01:00").stdout.strip())
+    moments = ["--at", "2027-01-31T18:30:00+01:00", "--expires-at", "2027-01-31T18:00:00Z"]
+
+    job = client.get(run("submit", "simulation.run", QUICK, *moments).stdout.strip())
 
     assert job.scheduled_at.isoformat() == "2027-01-31T17:30:00+00:00"
+    assert job.expires_at.isoformat() == "2027-01-31T18:00:00+00:00"
+
+
+def test_submit_takes_one_expiry_only(run):
+    ran = run("submit", "simulation.run", QUICK, "--expires-in", "1h", "--expires-at", "2027-01-31T18:00:00Z")
+
+    assert ran.returncode == 2
+    assert "--expires-in and --expires-at exclude each other" in ran.stderr
 
 
 def test_submit_with_one_key_makes_one_job(run):

@@ -104,9 +104,11 @@ def test_an_envelope_holds_the_options_that_were_given_and_no_others():
 
 
 def test_a_moment_is_sent_with_its_offset():
-    sent = json.loads(envelope(JobRequest("text.echo", {}, run_at=datetime(2027, 1, 2, 3, 4, tzinfo=UTC))))
+    at = datetime(2027, 1, 2, 3, 4, tzinfo=UTC)
 
-    assert sent["run_at"] == "2027-01-02T03:04:00+00:00"
+    sent = json.loads(envelope(JobRequest("text.echo", {}, run_at=at, expires_at=at)))
+
+    assert sent["run_at"] == sent["expires_at"] == "2027-01-02T03:04:00+00:00"
 
 
 def test_a_moment_without_an_offset_is_refused():

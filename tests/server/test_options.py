@@ -57,6 +57,19 @@ def test_the_client_s_options_come_before_the_job_type_s():
     assert job.priority == -5
 
 
+def test_the_submission_s_expiry_wins_over_the_type_s_and_that_over_the_server_s():
+    server, at = timedelta(seconds=60), datetime(2027, 1, 15, 8, tzinfo=UTC)
+
+    def expiry(options, known):
+        job = make_submission(known, b"1", options, None, limit_bytes=100, default_expires_in=server)
+        return job.expires_in, job.expires_at
+
+    assert expiry(Options(), ANYTHING) == (server, None)
+    assert expiry(Options(), FULL) == (timedelta(seconds=3), None)
+    assert expiry(Options(expires_in=9), FULL) == (timedelta(seconds=9), None)
+    assert expiry(Options(expires_at="2027-01-15T08:00:00Z"), FULL) == (None, at)
+
+
 @pytest.mark.parametrize(
     ("given", "seconds"), [(5, 5), (0.25, 0.25), ("7", 7), ("PT1H30M", 5400), ("P1D", 86400), ("PT0.5S", 0.5)]
 )
@@ -88,6 +101,11 @@ def test_a_time_is_in_unix_seconds_or_iso_8601(given):
         (Options(timeout=0.0001), "/timeout"),
         (Options(progress_timeout=0), "/progress_timeout"),
         (Options(expires_in=0), "/expires_in"),
+        (Options(expires_in=5, expires_at=1), "/expires_at"),
+        (Options(expires_at="2027-01-15T08:00:00"), "/expires_at"),
+        (Options(expires_at="soon"), "/expires_at"),
+        (Options(expires_at=1e300), "/expires_at"),
+        (Options(run_at="2027-01-15T08:00:00Z", expires_at="2027-01-15T08:00:00Z"), "/expires_at"),
         (Options(retention=-1), "/retention"),
         (Options(backoff=BackoffOption(base=-1)), "/backoff/base"),
         (Options(backoff=BackoffOption(cap="x")), "/backoff/cap"),

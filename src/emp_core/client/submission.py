@@ -38,6 +38,7 @@ class JobOptions(TypedDict, total=False):
     delay: Seconds | None
     run_at: datetime | None
     expires_in: Seconds | None
+    expires_at: datetime | None
     timeout: Seconds | None
     progress_timeout: Seconds | None
     max_attempts: int | None
@@ -52,7 +53,8 @@ class JobRequest:
     """A job to submit. What is None takes the default of the job type or of EMP.
 
     `payload` is a pydantic model, anything that JSON can say, or `RawJson`. `run_at` (an aware datetime) and `delay`
-    exclude each other; `expires_in` counts from when the job is due. `idempotency_key` makes the submission repeatable
+    exclude each other, and so do `expires_in`, which counts from when the job is due, and `expires_at` (an aware
+    datetime). `idempotency_key` makes the submission repeatable
     for a day; the client makes one where it is None.
     """
 
@@ -62,6 +64,7 @@ class JobRequest:
     delay: Seconds | None = None
     run_at: datetime | None = None
     expires_in: Seconds | None = None
+    expires_at: datetime | None = None
     timeout: Seconds | None = None
     progress_timeout: Seconds | None = None
     max_attempts: int | None = None
@@ -112,10 +115,11 @@ def _options(request: JobRequest) -> Iterator[tuple[str, Any]]:
     for name in ("delay", "expires_in", "timeout", "progress_timeout", "retention"):
         span: Seconds | None = getattr(request, name)
         yield name, None if span is None else _seconds(span)
-    if request.run_at is not None:
-        if request.run_at.tzinfo is None:
-            raise ValueError("run_at has no time zone: give an aware datetime, such as datetime.now(UTC)")
-        yield "run_at", request.run_at.isoformat()
+    for name in ("run_at", "expires_at"):
+        moment: datetime | None = getattr(request, name)
+        if moment is not None and moment.tzinfo is None:
+            raise ValueError(f"{name} has no time zone: give an aware datetime, such as datetime.now(UTC)")
+        yield name, None if moment is None else moment.isoformat()
     if (backoff := request.backoff) is not None:
         base, cap = backoff.base.total_seconds(), backoff.cap.total_seconds()
         yield "backoff", {"base": base, "factor": backoff.factor, "cap": cap, "jitter": backoff.jitter}

@@ -170,6 +170,22 @@ async def test_an_expiry_counts_from_when_the_job_is_due(engine: Engine) -> None
     assert job.expires_at == job.created_at + timedelta(hours=1, minutes=1)
 
 
+async def test_an_absolute_expiry_does_not_depend_on_when_the_job_is_due(engine: Engine) -> None:
+    """A job that is due after it expires is never claimed; once claimed, a job does not expire."""
+    soon = datetime.now(UTC) + timedelta(minutes=5)
+    waiting = await engine.submit(delay=timedelta(hours=1), expires_at=soon)
+    claimed = await engine.submit(expires_at=soon)
+    worker = await engine.worker()
+    (taken,) = await engine.claim(worker)
+    await engine.pass_time(seconds=301)
+    await engine.store.jobs.expire()
+
+    states = [(await engine.job(job_id)).state for job_id in (waiting, claimed)]
+    assert taken.job_id == claimed
+    assert states == [JobState.FAILED, JobState.CLAIMED]
+    assert (await engine.job(waiting)).reason == "expired"
+
+
 def test_a_time_is_rounded_up_to_the_millisecond() -> None:
     """A job never starts before its time."""
     at = datetime(2026, 1, 1, 0, 0, 0, 500_001, tzinfo=UTC)

@@ -5,8 +5,8 @@
 -- REPLY the time of submission, then one answer per item: the state of a job that is stored now; or, where it is not, four
 -- REPLY words: OK, REPEAT, EXISTS, KEY_REUSED or FULL; the job's id, its state and its time of submission
 -- FLAGS
--- `how` is everything else about the job, the same for many: fourteen fields with \31 between them (see parse). Times are in
--- milliseconds, empty where not given; run_at in Unix time, the others counted from now. Repeating a call whose answer was
+-- `how` is everything else about the job, the same for many: fifteen fields with \31 between them (see parse). Times are in
+-- milliseconds, empty where not given; run_at and expires_at in Unix time, the others counted from now. Repeating a call whose answer was
 -- lost is safe: the id and the same payload are answered OK again.
 -- A job's hash has no fields for what every job begins with: pending, priority 0, attempt 0, 3 attempts at most.
 local limit = tonumber(waiting_limit)
@@ -19,14 +19,15 @@ local function line_of(job_type)
   return waiting[job_type]
 end
 
-local HOW = '^' .. string.rep('([^\31]*)\31', 13) .. '(.*)$'
+local HOW = '^' .. string.rep('([^\31]*)\31', 14) .. '(.*)$'
 local function parse(how)
-  local trace, job_type, priority, run_at, delay, expires_in, timeout, progress_timeout, max_attempts, backoff, retention, digest,
-    owner, tags = string.match(how, HOW)
+  local trace, job_type, priority, run_at, delay, expires_in, expires_at, timeout, progress_timeout, max_attempts, backoff,
+    retention, digest, owner, tags = string.match(how, HOW)
   local due = tonumber(run_at) or (delay ~= '' and NOW + tonumber(delay)) or NOW
   local kind = {type = job_type, priority = priority, due = due, tags = {}, line = T .. ':pending:' .. job_type}
   kind.state = due > NOW and 'scheduled' or 'pending'
   kind.base = (1000 - priority) * SEQUENCE_ROOM
+  if expires_at ~= '' then kind.expires_at = expires_at end
   if expires_in ~= '' then kind.expires_at = int(math.max(due, NOW) + tonumber(expires_in)) end
   -- The fourth is the job's number in the sequence, which is its own. Names are short: each waiting job has them.
   local fields = {'type', job_type, 'no', '', 'created_at', int(NOW)}

@@ -32,6 +32,7 @@ WISHES = st.builds(
     run_at=st.sampled_from([*[None] * 6, BIRTH - 1000, BIRTH + 30_000]),
     delay=st.sampled_from([None, None, None, 0, 1000, 5000]),
     expires_in=st.sampled_from([None, None, None, 1000, 20_000]),
+    expires_at=st.sampled_from([None, None, None, BIRTH - 1000, BIRTH + 20_000]),
     max_attempts=st.integers(1, 4),
     retention=st.sampled_from([None, None, 0, 5000]),
     tags=st.sampled_from([(), ("red",), ("blue", "red")]),
@@ -51,13 +52,18 @@ def _milliseconds(number: int | None) -> timedelta | None:
     return None if number is None else timedelta(milliseconds=number)
 
 
+def _moment(number: int | None) -> datetime | None:
+    return None if number is None else datetime.fromtimestamp(number / 1000, tz=UTC)
+
+
 def submission_of(wish: Wish) -> Submission:
     """Give a wish as the store takes it."""
     return Submission(
         *(wish.job_id, wish.job_type, wish.payload, wish.priority),
-        run_at=None if wish.run_at is None else datetime.fromtimestamp(wish.run_at / 1000, tz=UTC),
+        run_at=_moment(wish.run_at),
         delay=_milliseconds(wish.delay),
         expires_in=_milliseconds(wish.expires_in),
+        expires_at=_moment(wish.expires_at) if wish.expires_in is None else None,
         max_attempts=wish.max_attempts,
         retention=_milliseconds(wish.retention),
         tags=wish.tags,

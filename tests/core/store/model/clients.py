@@ -42,6 +42,8 @@ class Clients(World):
         due = wish.run_at if wish.run_at is not None else self.now + (wish.delay or 0)
         if wish.expires_in is not None:
             job.expires_at = max(due, self.now) + wish.expires_in
+        elif wish.expires_at is not None:
+            job.expires_at = wish.expires_at
         if due > self.now:
             self.wait_until(job, due)
         else:

@@ -101,6 +101,7 @@ class Wish:
     run_at: int | None = None
     delay: int | None = None
     expires_in: int | None = None
+    expires_at: int | None = None
     max_attempts: int = 3
     retention: int | None = None
     tags: tuple[str, ...] = ()
