@@ -144,6 +144,9 @@ class PatientProtocol(HttpToolsProtocol):
             if self._takes_the_short_way():
                 return
             self._go_the_long_way()
+        if self.cycle.response_complete:
+            # uvicorn's timer ended when more of the body came.
+            self._idle_since = self.loop.time()
         # One that waits for another on the same connection has not begun, and may never.
         if not self.pipeline and not self.cycle.response_complete and self._is_submission():
             place = self.crowd.enter()

@@ -133,6 +133,20 @@ async def test_a_body_that_goes_on_after_its_refusal_is_cut_off(server, store):
     assert answer.startswith(b"HTTP/1.1 413 ")
 
 
+async def test_an_idle_connection_is_closed_after_an_early_rejection(server, store):
+    server.server.config.timeout_keep_alive = 0.1
+    body = b"a" * 17_000_000
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+
+    writer.write(post(body=b"", length=len(body)))
+    answer = await asyncio.wait_for(reader.readline(), 20)
+    writer.write(body)
+    await asyncio.wait_for(reader.read(), 20)
+    writer.close()
+
+    assert answer.startswith(b"HTTP/1.1 413 ")
+
+
 async def test_a_client_that_does_not_read_is_cut_off(settings, store):
     impatient = settings.model_copy(update={"answer_patience": timedelta(seconds=1)})
     ask = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n"
