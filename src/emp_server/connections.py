@@ -1,13 +1,15 @@
 """Hold connections to what a server can bear: the size of a request's head, and the time that its sender takes.
 
 uvicorn's HTTP protocol with limits of its own. A head over its limit is answered 431, a request that does not come in
-time 408, and what is not HTTP 400, each with a problem; whoever does not read what it was sent is cut off. A submission
-for which there is no room is shed here: answered 503 with a constant, at a sixth of what an answer costs. One that is
-here as a whole is offered to the short way (`short_way.py`), which spares it most of what uvicorn does for a request.
+time 408, and what is not HTTP 400, each with a problem; a client that does not read its answers is cut off, and one
+that still sends when its last answer has been written can read it (`lingering.py`). A submission for which there is no
+room is shed here: answered 503 with a constant, at a sixth of what an answer costs. One that is here as a whole is
+offered to the short way (`short_way.py`), which spares it most of what uvicorn does for a request.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, ClassVar, Final, cast
@@ -16,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from emp_core.errors import EmpError, HeadTooLarge, InvalidRequest, TooSlow
 from emp_server.crowd import PLACE, SMALL_BODY, Crowd
+from emp_server.lingering import CycleTransport, Lingering
 from emp_server.parts import Parts
 from emp_server.raw_answers import NO_ROOM, SHED, SHED_AND_CLOSED, Underway, default_lines, raw_answer, raw_problem
 from emp_server.refusals import Refusals
@@ -28,7 +31,7 @@ from emp_server.upgrades import without_upgrade
 BODY_BYTES_PER_SECOND: Final = 4096
 """What a body must bring on average, beyond the patience that every request has."""
 LINGER: Final = 2.0
-"""Seconds in which a client may still send of a body that was answered before its end."""
+"""Seconds in which a client may still send of a body that was answered before its end, if the connection is kept."""
 
 _SHORT_WAY_PATH: Final = SUBMIT_PATH.encode()
 SUBMIT_PATHS: Final = frozenset({_SHORT_WAY_PATH, b"/v1/jobs/batch"})
@@ -57,6 +60,8 @@ class PatientProtocol(HttpToolsProtocol):
         self._unread_since: float | None = None
         self._refusal: EmpError | None = None
         self._is_shed = False
+        # Whether the request is the last one, and answered before all of it has been read.
+        self._is_over = False
         self._is_offered = False
         self._offered_body = b""
         # Whether the next byte begins a request.
@@ -64,6 +69,17 @@ class PatientProtocol(HttpToolsProtocol):
         self._head: RepeatedHead | None = None
         self._taken: Mapping[bytes, bytes] | None = None
         self._idle_since: float | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """Begin with a connection."""
+        super().connection_made(transport)
+        self._cycle_transport = CycleTransport(transport, self._close)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End with a connection."""
+        super().connection_lost(exc)
+        # An answer that knows its transport would keep this object until the garbage collector comes.
+        self._cycle_transport.close = self.transport.close
 
     def data_received(self, data: bytes) -> None:
         """Read what has come."""
@@ -78,6 +94,9 @@ class PatientProtocol(HttpToolsProtocol):
         if self._in_head:
             data = without_upgrade(data)
         super().data_received(data)
+        if self._is_over:
+            self._linger()
+            return
         if at_start and self._requests == requests + 1:
             self._remember_head(data)
         # A header that has no end yet is kept by the parser, however long it is, and it tells nobody.
@@ -110,14 +129,15 @@ class PatientProtocol(HttpToolsProtocol):
             raise ValueError("upgrade")
         self._in_head = False
         self._unfinished = 0
+        if self._is_over:
+            return
         if self.crowd.is_full and self._is_submission() and self._is_free():
             self._shed()
         elif self._may_be_short() and self._is_free():
             # Most clients send the body in a packet of its own, right after the head.
             self._is_offered = True
         else:
-            self._unset_keepalive_if_required()
-            super().on_headers_complete()
+            self._begin_cycle()
 
     def on_body(self, body: bytes) -> None:
         """Read a part of the body."""
@@ -133,6 +153,9 @@ class PatientProtocol(HttpToolsProtocol):
         self._requests += 1
         self._unfinished = 0
         self._reading_since = self._lingers_until = None
+        if self._is_over:
+            self.transport.close()
+            return
         if self._is_shed:
             self._is_shed = False
             self._unset_keepalive_if_required()
@@ -153,6 +176,12 @@ class PatientProtocol(HttpToolsProtocol):
             if place is not None:
                 cast("dict[str, Any]", self.cycle.scope)[PLACE] = place
         super().on_message_complete()
+
+    def _begin_cycle(self) -> None:
+        """Have uvicorn answer the request."""
+        self._unset_keepalive_if_required()
+        super().on_headers_complete()
+        self.cycle.transport = cast("asyncio.Transport", self._cycle_transport)
 
     def _repeats(self, head: RepeatedHead, data: bytes) -> bool:
         """Let a request that is here as a whole, with the head of one before it, go the short way unread, if it can."""
@@ -193,8 +222,7 @@ class PatientProtocol(HttpToolsProtocol):
         """Begin what was held back for the short way as any other request."""
         body = self._offered_body
         self._is_offered, self._offered_body = False, b""
-        self._unset_keepalive_if_required()
-        super().on_headers_complete()
+        self._begin_cycle()
         if body:
             super().on_body(body)
 
@@ -216,6 +244,9 @@ class PatientProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """End answering a request, whether all of it was read or not."""
+        if self._is_over:
+            self.server_state.total_requests += 1
+            return
         super().on_response_complete()
         if not self._in_head:
             self._lingers_until = self.loop.time() + LINGER
@@ -280,10 +311,11 @@ class PatientProtocol(HttpToolsProtocol):
             self.parser.should_keep_alive() and self.parser.get_http_version() == "1.1" and not self.expect_100_continue
         )
         self._is_shed = True
-        self._lingers_until = self.loop.time() + LINGER
         self.transport.write(SHED if goes_on else SHED_AND_CLOSED)
-        if not goes_on:
-            self.transport.close()
+        if goes_on:
+            self._lingers_until = self.loop.time() + LINGER
+        else:
+            self._is_over = True
 
     def _count(self, size: int) -> None:
         self._head_size += size
@@ -296,11 +328,33 @@ class PatientProtocol(HttpToolsProtocol):
 
     def _refuse(self, error: EmpError) -> None:
         """Answer with a problem and close; only close where an answer is under way already."""
+        if self._is_over:
+            return
         self.refusals.count(error)
         cycle = self.cycle
         if cycle is None or cycle.response_complete or not cycle.response_started:
             self.transport.write(raw_problem(error, connection="close"))
-        self.transport.close()
+            self._linger()
+        else:
+            self.transport.close()
+
+    def _close(self) -> None:
+        """Close after the last answer."""
+        if self._in_head:  # all of the request has been read
+            self.transport.close()
+        else:
+            self._linger()
+
+    def _linger(self) -> None:
+        """Close after the last answer, while the client may still be sending; ends the work of this object."""
+        self._is_over = True
+        if self.transport.is_closing() or self.transport.get_protocol() is not self:
+            return
+        self._unset_keepalive_if_required()
+        self.flow.resume_reading()
+        Lingering(self.transport, self.connections, self.loop.time()).begin()
+        # As if the client had gone: an answer that has not begun is not wanted any more.
+        self.connection_lost(ConnectionAbortedError())
 
 
 def protocol_for(settings: ServerSettings, parts: Parts, short_way: ShortWay) -> type[PatientProtocol]:
@@ -320,5 +374,5 @@ def protocol_for(settings: ServerSettings, parts: Parts, short_way: ShortWay) ->
 def sweep(connections: Iterable[object], now: float) -> None:
     """Look at every connection."""
     for connection in list(connections):
-        if isinstance(connection, PatientProtocol):
+        if isinstance(connection, PatientProtocol | Lingering):
             connection.look(now)
