@@ -62,6 +62,7 @@ class PatientProtocol(HttpToolsProtocol):
         self._is_shed = False
         # Whether the request is the last one, and answered before all of it has been read.
         self._is_over = False
+        self._closing_since: float | None = None
         self._is_offered = False
         self._offered_body = b""
         # Whether the next byte begins a request.
@@ -258,6 +259,11 @@ class PatientProtocol(HttpToolsProtocol):
     def look(self, now: float) -> None:
         """Cut off a client that takes too long."""
         if self.transport.is_closing():
+            # What it was sent is not read: without this it would stay for as long as the client likes.
+            if self._closing_since is None:
+                self._closing_since = now
+            elif now - self._closing_since > self.answer_patience:
+                self.transport.abort()
             return
         lingers = self._lingers_until is not None and now > self._lingers_until
         idles = self._idle_since is not None and now > self._idle_since + self.timeout_keep_alive

@@ -10,7 +10,7 @@ import pytest
 
 from support.waiting import wait_until
 
-from .conftest import running, stored_jobs
+from .conftest import ANYTHING, running, stored_jobs, submit
 
 pytestmark = pytest.mark.anyio
 
@@ -158,3 +158,17 @@ async def test_a_client_that_does_not_read_is_cut_off(settings, store):
         await asyncio.to_thread(wait_until, lambda: not state.connections)
 
         assert state.total_requests < 500
+
+
+async def test_a_client_that_does_not_read_its_last_answer_is_cut_off(settings, store, client, worker):
+    impatient = settings.model_copy(update={"answer_patience": timedelta(seconds=1)})
+    job_id = await submit(client)
+    await worker.complete(await worker.start(ANYTHING.job_type), b'"%b"' % (b"a" * 15_000_000))
+    ask = b"GET /v1/jobs/%b/result HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" % job_id.encode()
+    with running(impatient) as server, socket.create_connection(("127.0.0.1", server.port)) as deaf:
+        state = server.server.server_state
+        deaf.sendall(ask)
+        await asyncio.to_thread(wait_until, lambda: state.total_requests)
+        assert state.connections
+
+        await asyncio.to_thread(wait_until, lambda: not state.connections)
