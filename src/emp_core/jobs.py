@@ -106,6 +106,8 @@ MAX_ATTEMPTS_LIMIT: Final = 1000
 PAYLOAD_LIMIT: Final = 16 * 1024 * 1024
 RESULT_LIMIT: Final = 16 * 1024 * 1024
 HANDLE_LIMIT: Final = 4 * 1024
+LOSSES_UNTIL_POISONED: Final = 3
+"""Losses after which a job is not tried again; prelude.lua has the same number."""
 TAGS_LIMIT: Final = 16
 TAG_LENGTH: Final = 64
 BATCH_LIMIT: Final = 1000
@@ -171,8 +173,9 @@ class Idempotency:
 class ClaimedJob(Struct, frozen=True):
     """What a worker gets with a claim. `token` must come back with every write about this attempt.
 
-    `handle` is the JSON text that an attempt has saved, `trace` the trace context that the job carries; either may
-    be empty.
+    `losses` counts the processes that died while they ran this job; `is_suspect` says that one more may have been
+    running it. `handle` is the JSON text that an attempt has saved, `trace` the trace context that the job carries;
+    either may be empty.
     """
 
     job_id: JobId
@@ -190,6 +193,12 @@ class ClaimedJob(Struct, frozen=True):
     backoff: Backoff | None
     handle: bytes = b""
     trace: str = ""
+    is_suspect: bool = False
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether the job may end the process that runs it: it runs in a child, and its start is confirmed first."""
+        return self.losses > 0 or self.is_suspect
 
 
 class Completed(Struct, frozen=True):
@@ -201,22 +210,27 @@ class Completed(Struct, frozen=True):
 
 
 class Failed(Struct, frozen=True):
-    """The job ends here without a result; `error` is a JSON object: message, and maybe kind, code, traceback."""
+    """The job ends here without a result; `error` is a JSON object: message, and maybe kind, code, traceback.
+
+    `is_loss` says that the child process that ran the handler has died, which counts as a loss.
+    """
 
     job_id: JobId
     token: str
     reason: Reason
     error: bytes
+    is_loss: bool = False
 
 
 class Retry(Struct, frozen=True):
-    """This attempt failed and another one follows after `delay`."""
+    """This attempt failed and another one follows after `delay`; `is_loss` as in `Failed`."""
 
     job_id: JobId
     token: str
     reason: Reason
     error: bytes
     delay: timedelta
+    is_loss: bool = False
 
 
 class Released(Struct, frozen=True):
@@ -241,11 +255,12 @@ Outcome = Completed | Failed | Retry | Released | Cancelled
 
 
 class Started(Struct, frozen=True):
-    """The handler of a claimed job was called `begun_ago` milliseconds ago."""
+    """The handler of a claimed job was called `begun_ago` milliseconds ago, in the worker's process or in a child."""
 
     job_id: JobId
     token: str
     begun_ago: int = 0
+    in_child: bool = False
 
 
 class Report(Struct, frozen=True):

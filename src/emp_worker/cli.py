@@ -22,7 +22,7 @@ __all__ = ["plugin", "plugins", "worker"]
 @click.option("--concurrency", type=int, help="The most jobs that run at once in one process (100).")
 @click.option("--threads", type=int, help="The most blocking handlers at once (cores + 4, at most 32).")
 @click.option("--children", type=int, help="The most child processes for handlers that run there (one per core).")
-@click.option("--children-alone", type=int, help="The most jobs with a child process of their own (16).")
+@click.option("--children-alone", type=int, help="The most jobs in children because of losses (16).")
 @click.option("--child-max-jobs", type=int, help="A child process is replaced after so many jobs (1000).")
 @click.option("--child-max-age", type=DURATION, help="A child process is replaced at this age (1h).")
 @click.option("--child-max-growth", type=int, help="A child process is replaced when it has grown by so many bytes.")

@@ -22,7 +22,8 @@ from emp_worker.context import JobContext
 from emp_worker.ending import Ending, ended_early
 from emp_worker.failures import JobCancelled
 from emp_worker.flusher import Flusher
-from emp_worker.isolation import Runners
+from emp_worker.isolation import Place, Runners
+from emp_worker.isolation.seclusion import seclusion_of
 from emp_worker.jobtypes import JobType
 from emp_worker.lease import Lease
 from emp_worker.loop_watch import job_name
@@ -188,14 +189,13 @@ class Executor:
             return running.ended_early()
         running.has_stepped = True
         try:
-            # A job that has lost its worker may be the culprit: it gets a process of its own to take down.
-            async with self._runners.place(job_type, alone=job.losses > 0) as place:
-                if not self._lease().is_fresh():
+            # A job in doubt may be the culprit: it gets another process than ours to take down.
+            async with self._runners.place(job_type, seclusion=seclusion_of(job)) as place:
+                if not self._lease().is_fresh() or not await self._start(job, place):
                     # After a freeze others may have taken the job over: it must not begin here.
                     _log.warning("claim_dropped", job_id=job.job_id, job_type=job.job_type)
                     return Released(job.job_id, job.token)
                 running.is_begun = True
-                self._flusher.started(job.job_id, job.token)
                 _arm(running)
                 result = await place.run(job_type, job.payload, running.context)
         except (Exception, JobCancelled) as error:  # noqa: BLE001 - whatever a handler raises is its attempt's error
@@ -203,6 +203,18 @@ class Executor:
         if running.ending in {None, Ending.CANCEL, Ending.SHUTDOWN}:
             return Completed(job.job_id, job.token, result)
         return running.ended_early()
+
+    async def _start(self, job: ClaimedJob, place: Place) -> bool:
+        """Write that the handler is about to be called; return whether it may be.
+
+        Starts are written behind, but that of a job in doubt is confirmed: if the job is found claimed after the
+        worker's death, its handler was not called (see recover.lua).
+        """
+        if not job.is_in_doubt:
+            self._flusher.started(job.job_id, job.token, in_child=place.is_child)
+            return True
+        is_ours = await self._flusher.confirm_start(job.job_id, job.token, in_child=place.is_child)
+        return is_ours and self._lease().is_fresh()
 
     def _stuck(self, running: _Running) -> None:
         """Report a handler that goes on although it was told to end. Its slot stays taken: it does run."""

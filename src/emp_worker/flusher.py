@@ -62,13 +62,17 @@ class _Said:
 
 @dataclass(frozen=True, slots=True)
 class _Start:
-    """When a handler was called, in seconds of the monotonic clock."""
+    """When a handler was called, in seconds of the monotonic clock, and where."""
 
     token: str
     at: float
+    in_child: bool
 
     def milliseconds_ago(self) -> int:
         return int((time.monotonic() - self.at) * 1000)
+
+    def of(self, job_id: JobId) -> Started:
+        return Started(job_id, self.token, self.milliseconds_ago(), self.in_child)
 
 
 @dataclass(slots=True)
@@ -89,6 +93,7 @@ class Flusher:
         self._store = store
         self._worker_id = worker_id
         self._starts: dict[JobId, _Start] = {}
+        self._confirmations: dict[JobId, asyncio.Future[bool]] = {}
         self._said: dict[JobId, _Said] = {}
         self._outcomes: dict[JobId, Outcome] = {}
         self._saving = Saving(store, worker_id)
@@ -110,11 +115,29 @@ class Flusher:
         """The jobs whose outcomes the store does not have yet."""
         return frozenset(self._outcomes)
 
-    def started(self, job_id: JobId, token: str) -> None:
-        """Take that a handler is about to be called."""
-        self._starts[job_id] = _Start(token, time.monotonic())
+    def started(self, job_id: JobId, token: str, *, in_child: bool = False) -> None:
+        """Write behind that a handler is about to be called."""
+        self._starts[job_id] = _Start(token, time.monotonic(), in_child)
         self._said[job_id] = _Said(token)
         self._dirty.set()
+
+    async def confirm_start(self, job_id: JobId, token: str, *, in_child: bool) -> bool:
+        """Write that a handler is about to be called, and wait until the store has it.
+
+        Return whether the job is still ours: else its handler must not be called.
+        """
+        confirmation: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._confirmations[job_id] = confirmation
+        self.started(job_id, token, in_child=in_child)
+        is_ours = False
+        try:
+            is_ours = await confirmation
+        finally:
+            del self._confirmations[job_id]
+            if not is_ours:  # the handler will not be called
+                self._starts.pop(job_id, None)
+                self._said.pop(job_id, None)
+        return is_ours
 
     def said(self, job_id: JobId, fraction: float | None, message: str | None) -> None:
         """Take an attempt's progress; only the newest counts. After its outcome nothing is taken."""
@@ -171,18 +194,15 @@ class Flusher:
         self._dirty.clear()
         batch = self._gather()
         jobs = self._store.jobs
-        _, _, reported, words = await asyncio.gather(
-            jobs.start(
-                self._worker_id,
-                [Started(job_id, start.token, start.milliseconds_ago()) for job_id, start in batch.starts.items()],
-            ),
+        begun, _, reported, words = await asyncio.gather(
+            jobs.start(self._worker_id, [start.of(job_id) for job_id, start in batch.starts.items()]),
             self._saving.write(),  # before the outcome, which ends the claim
             self._report(batch.reports),
             self._settle(batch.outcomes, batch.begun),
         )
-        for job_id, start in batch.starts.items():
+        for (job_id, start), reply in zip(batch.starts.items(), begun, strict=True):
             if self._starts.get(job_id) is start:
-                del self._starts[job_id]
+                self._has_started(job_id, reply)
         for report in reported:
             if report.job_id in self._said:
                 self._said[report.job_id].sent(report)
@@ -192,6 +212,13 @@ class Flusher:
             self.relieved.set()
         if any(said.is_news() for said in self._said.values()):
             asyncio.get_running_loop().call_later(REPORT_EVERY, self._dirty.set)
+
+    def _has_started(self, job_id: JobId, reply: Reply) -> None:
+        """Forget a start that the store has, and let a handler begin that waits for this."""
+        del self._starts[job_id]
+        confirmation = self._confirmations.get(job_id)
+        if confirmation is not None and not confirmation.done():
+            confirmation.set_result(reply is Reply.OK)
 
     def _gather(self) -> _Batch:
         """Choose what goes out now: outcomes and starts; reports of jobs that end, the others when it is time."""

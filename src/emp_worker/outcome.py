@@ -5,11 +5,24 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
-from emp_core.jobs import Backoff, Cancelled, ClaimedJob, Failed, Outcome, Reason, Released, Retry
+import msgspec
+
+from emp_core.jobs import (
+    LOSSES_UNTIL_POISONED,
+    Backoff,
+    Cancelled,
+    ClaimedJob,
+    Failed,
+    Outcome,
+    Reason,
+    Released,
+    Retry,
+)
 from emp_worker.error_json import error_json
 from emp_worker.failures import (
     AttemptTimedOut,
     ChildDied,
+    ChildGone,
     JobCancelled,
     JobError,
     PayloadRefused,
@@ -20,8 +33,6 @@ from emp_worker.jobtypes import JobType
 
 REFUSALS_LIMIT: Final = 10
 REFUSAL_DELAY: Final = timedelta(seconds=5)
-STARTS_UNTIL_POISONED: Final = 3
-"""After so many starts a job that has lost its worker and then kills a child of its own is not tried again."""
 
 
 def outcome_of(error: BaseException, job: ClaimedJob, job_type: JobType, unit: float) -> Outcome:
@@ -37,8 +48,8 @@ def outcome_of(error: BaseException, job: ClaimedJob, job_type: JobType, unit: f
             return Cancelled(job.job_id, job.token)
         case AttemptTimedOut():
             return _again_or_failed(error, job, job_type, unit, Reason.TIMEOUT)
-        case ChildDied() if job.losses and STARTS_UNTIL_POISONED <= job.attempt < job.max_attempts:
-            return Failed(job.job_id, job.token, Reason.POISONED, error_json(error))
+        case ChildDied() if not isinstance(error, ChildGone):
+            return _lost(error, job, job_type, unit)
         case JobError() if not error.retryable:
             return Failed(job.job_id, job.token, Reason.ERROR, error_json(error))
         case _:
@@ -58,7 +69,20 @@ def _refused(error: PayloadRefused, job: ClaimedJob, job_type: JobType) -> Outco
     return Failed(job.job_id, job.token, Reason.INVALID_PAYLOAD, error_json(told))
 
 
-def _again_or_failed(error: BaseException, job: ClaimedJob, job_type: JobType, unit: float, reason: Reason) -> Outcome:
+def _lost(error: ChildDied, job: ClaimedJob, job_type: JobType, unit: float) -> Outcome:
+    """Charge the end of the child process to the job that ran there; with too many losses it is not tried again.
+
+    A loss that was in doubt counts now.
+    """
+    losses = job.losses + (2 if job.is_suspect else 1)
+    if losses >= LOSSES_UNTIL_POISONED and job.attempt < job.max_attempts:
+        return Failed(job.job_id, job.token, Reason.POISONED, error_json(error), is_loss=True)
+    return msgspec.structs.replace(_again_or_failed(error, job, job_type, unit, Reason.ERROR), is_loss=True)
+
+
+def _again_or_failed(
+    error: BaseException, job: ClaimedJob, job_type: JobType, unit: float, reason: Reason
+) -> Failed | Retry:
     """Try again while attempts are left; the handler's own wish wins over the backoff."""
     if job.attempt >= job.max_attempts:
         return Failed(job.job_id, job.token, reason, error_json(error))

@@ -64,7 +64,7 @@ class WorkerSettings(PluginSettings):
         default=16,
         ge=1,
         le=256,
-        description="the most jobs at once that have a child process of their own, since they have lost a worker",
+        description="the most jobs at once that run in child processes because a process has died under them",
     )
     child_max_jobs: int = Field(default=1000, ge=1, description="a child process is replaced after so many jobs")
     child_max_age: Seconds = Field(

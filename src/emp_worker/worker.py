@@ -59,7 +59,7 @@ def _children(settings: WorkerSettings, plugins: Plugins) -> Children:
         tracing=settings.tracing,
     )
     wear = Wear(settings.child_max_jobs, settings.child_max_age, settings.child_max_growth)
-    bounds = Bounds(alone=settings.children_alone, starting=os.cpu_count() or 1)
+    bounds = Bounds(in_doubt=settings.children_alone, starting=os.cpu_count() or 1)
     return Children(start, lambda job_type: plugins.needed_for(job_type.name), wear, bounds)
 
 

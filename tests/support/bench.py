@@ -11,8 +11,8 @@ from typing import Any
 import pluggy
 from pydantic import BaseModel
 
-from emp_core.ids import JobId, new_job_id
-from emp_core.jobs import FINAL_STATES, Job, JobDetails, Submission
+from emp_core.ids import JobId, new_job_id, new_worker_id
+from emp_core.jobs import FINAL_STATES, Job, JobDetails, Started, Submission
 from emp_core.store import Store
 from emp_core.tracing import NO_TRACER, Tracer
 from emp_worker import JobType, hookspecs
@@ -70,6 +70,22 @@ class Bench:
         given: dict[str, Any] = {"job_id": new_job_id(), "job_type": TYPE, "payload": b"{}", **fields}
         (answer,) = await self.store.jobs.submit([Submission(**given)])
         return answer.job_id
+
+    async def lose(self, *job_ids: JobId, are_begun: bool = True) -> None:
+        """Let another worker take jobs, which are of one type and the most urgent of it, and die."""
+        other, tokens = new_worker_id(), {}
+        await self.store.workers.register(other, {"name": "other", "types": {}})
+        job_type = (await self.job(job_ids[0])).job_type
+        while len(tokens) < len(job_ids):
+            left = len(job_ids) - len(tokens)
+            claim = await self.store.jobs.claim(other, len(tokens) + 1, {job_type: left}, left)
+            tokens |= {job.job_id: job.token for job in claim.jobs}
+        assert tokens.keys() == set(job_ids)
+        if are_begun:
+            await self.store.jobs.start(other, [Started(job_id, token) for job_id, token in tokens.items()])
+        await self.store.workers.leave(other, "killed for the test")
+        while await self.store.jobs.recover():
+            pass
 
     async def job(self, job_id: JobId) -> Job:
         """Read a job that must be there."""

@@ -14,7 +14,15 @@ from emp_core.errors import PayloadFault
 from emp_core.jobs import Backoff, Cancelled, Failed, Reason, Released, Retry
 from emp_worker import JobCancelled, JobError, JobType
 from emp_worker.error_json import error_json
-from emp_worker.failures import AttemptTimedOut, ChildDied, HandlerQuit, PayloadRefused, ResultRefused, ResultTooLarge
+from emp_worker.failures import (
+    AttemptTimedOut,
+    ChildDied,
+    ChildGone,
+    HandlerQuit,
+    PayloadRefused,
+    ResultRefused,
+    ResultTooLarge,
+)
 from emp_worker.outcome import outcome_of
 from support.attempts import JOB_ID, a_claimed_job
 
@@ -249,16 +257,24 @@ def test_the_error_is_valid_json_in_utf8_whatever_the_exception_does(error: Base
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        ({"attempt": 2, "max_attempts": 10, "losses": 1}, (Retry, Reason.ERROR)),
-        ({"attempt": 3, "max_attempts": 10, "losses": 1}, (Failed, Reason.POISONED)),
-        ({"attempt": 3, "max_attempts": 3, "losses": 1}, (Failed, Reason.ERROR)),
-        ({"attempt": 3, "max_attempts": 10, "losses": 0}, (Retry, Reason.ERROR)),
+        ({"attempt": 7, "max_attempts": 10, "losses": 0}, (Retry, Reason.ERROR)),
+        ({"attempt": 7, "max_attempts": 10, "losses": 1}, (Retry, Reason.ERROR)),
+        ({"attempt": 3, "max_attempts": 10, "losses": 2}, (Failed, Reason.POISONED)),
+        ({"attempt": 2, "max_attempts": 10, "losses": 0, "is_suspect": True}, (Retry, Reason.ERROR)),
+        ({"attempt": 2, "max_attempts": 10, "losses": 1, "is_suspect": True}, (Failed, Reason.POISONED)),
+        ({"attempt": 3, "max_attempts": 3, "losses": 2}, (Failed, Reason.ERROR)),
     ],
 )
-def test_a_job_that_lost_its_worker_and_kills_its_child_too_is_begun_three_times_at_most(fields, expected):
+def test_the_death_of_a_child_is_charged_and_the_third_loss_is_poison(fields, expected):
     died = ChildDied("the child process of the handler ended with exit code 7", output=["last words"])
 
     outcome = outcome_of(died, a_claimed_job(**fields), ECHO, 0.5)
 
-    assert (type(outcome), outcome.reason) == expected
+    assert (type(outcome), outcome.reason, outcome.is_loss) == (*expected, True)
     assert json.loads(outcome.error) == {"kind": "ChildDied", "message": died.detail, "output": ["last words"]}
+
+
+def test_a_child_that_was_gone_before_the_attempt_began_is_no_loss():
+    outcome = outcome_of(ChildGone("the child process was gone"), a_claimed_job(losses=2), ECHO, 0.5)
+
+    assert (type(outcome), outcome.is_loss) == (Retry, False)

@@ -184,7 +184,8 @@ class JobStore:
 
     async def start(self, worker: WorkerId, started: Sequence[Started]) -> list[Reply]:
         """Move claimed jobs to in_progress."""
-        return await self._write("start", worker, [(job.job_id, job.token, job.begun_ago) for job in started])
+        items = [(job.job_id, job.token, job.begun_ago, "child" if job.in_child else "") for job in started]
+        return await self._write("start", worker, items)
 
     async def report(self, worker: WorkerId, reports: Sequence[Report]) -> list[Reply]:
         """Keep progress, messages and log lines of running jobs."""
@@ -212,13 +213,24 @@ class JobStore:
 
     async def fail(self, worker: WorkerId, outcomes: Sequence[Failed], begun: Begun = _NONE) -> list[Reply]:
         """Move jobs to failed and store why."""
-        items = [(end.job_id, end.token, end.reason, end.error, begun.get(end.job_id, "")) for end in outcomes]
+        items = [
+            (end.job_id, end.token, end.reason, end.error, begun.get(end.job_id, ""), "1" if end.is_loss else "")
+            for end in outcomes
+        ]
         return await self._write("fail", worker, items)
 
     async def retry(self, worker: WorkerId, outcomes: Sequence[Retry], begun: Begun = _NONE) -> list[Reply]:
         """Move jobs to scheduled, to be tried again after their delays."""
         items = [
-            (end.job_id, end.token, end.reason, end.error, milliseconds(end.delay), begun.get(end.job_id, ""))
+            (
+                end.job_id,
+                end.token,
+                end.reason,
+                end.error,
+                milliseconds(end.delay),
+                begun.get(end.job_id, ""),
+                "1" if end.is_loss else "",
+            )
             for end in outcomes
         ]
         return await self._write("retry", worker, items)

@@ -79,7 +79,7 @@ def read_backoff(text: str | bytes) -> Backoff | None:
 
 def read_claimed(payload: bytes, facts: bytes) -> ClaimedJob:
     """Read one job of a claim's answer, in the order that claim.lua gives."""
-    words = facts.decode("utf-8", "surrogateescape").split("\x1f", 13)
+    words = facts.decode("utf-8", "surrogateescape").split("\x1f", 14)
     return ClaimedJob(
         job_id=JobId(words[0]),
         job_type=words[1],
@@ -89,13 +89,14 @@ def read_claimed(payload: bytes, facts: bytes) -> ClaimedJob:
         max_attempts=int(words[4]),
         priority=int(words[5]),
         losses=int(words[6]),
-        schema_digest=words[7],
-        refusals=int(words[8]),
-        timeout=duration(words[9]),
-        progress_timeout=duration(words[10]),
-        backoff=read_backoff(words[11]),
-        trace=words[12],
-        handle=words[13].encode("utf-8", "surrogateescape"),
+        is_suspect=words[7] != "",
+        schema_digest=words[8],
+        refusals=int(words[9]),
+        timeout=duration(words[10]),
+        progress_timeout=duration(words[11]),
+        backoff=read_backoff(words[12]),
+        trace=words[13],
+        handle=words[14].encode("utf-8", "surrogateescape"),
     )
 
 

@@ -15,6 +15,7 @@ from emp_worker.failures import HandlerQuit, JobCancelled
 from emp_worker.isolation.async_ import AsyncRunner
 from emp_worker.isolation.lifespans import Lifespans
 from emp_worker.isolation.process import Children
+from emp_worker.isolation.seclusion import Seclusion
 from emp_worker.isolation.thread import ThreadRunner
 from emp_worker.jobtypes import Isolation, JobType
 
@@ -27,9 +28,13 @@ class Runner(Protocol):
 
 
 class Place:
-    """Where one attempt runs; whatever a handler raises there is made fit to be let out."""
+    """Where one attempt runs; whatever a handler raises there is made fit to be let out.
 
-    def __init__(self, runner: Runner) -> None:
+    `is_child` says that it is a child process of this one.
+    """
+
+    def __init__(self, runner: Runner, *, is_child: bool = False) -> None:
+        self.is_child = is_child
         self._runner = runner
 
     async def run(self, job_type: JobType, payload: bytes, context: JobContext) -> bytes:
@@ -85,14 +90,14 @@ class Runners:
             await self._children.close()
         await self._lifespans.close()
 
-    def place(self, job_type: JobType, *, alone: bool = False) -> AbstractAsyncContextManager[Place]:
-        """Wait for where an attempt can run: at once in this process, else in a child, a fresh one if it must be alone.
+    def place(self, job_type: JobType, *, seclusion: Seclusion = Seclusion.NONE) -> AbstractAsyncContextManager[Place]:
+        """Wait for where an attempt can run: in this process, or in a child if its type or its seclusion asks for one.
 
         Raises:
             ChildNotReady: there is no child that can take it.
         """
-        if self._children is not None and (alone or job_type.isolation is Isolation.PROCESS):
-            return _place_of(self._children.lent(job_type, alone=alone))
+        if self._children is not None and (seclusion is not Seclusion.NONE or job_type.isolation is Isolation.PROCESS):
+            return _place_of(self._children.lent(job_type, seclusion))
         return self._on_loop if job_type.is_async else self._in_thread
 
     async def run(self, job_type: JobType, payload: bytes, context: JobContext) -> bytes:
@@ -121,7 +126,7 @@ class Runners:
 @asynccontextmanager
 async def _place_of(lent: AbstractAsyncContextManager[Runner]) -> AsyncIterator[Place]:
     async with lent as child:
-        yield Place(child)
+        yield Place(child, is_child=True)
 
 
 def _is_being_cancelled() -> bool:

@@ -19,7 +19,11 @@ from emp_worker.isolation.child import Child
 from emp_worker.isolation.frames import Start
 from emp_worker.isolation.guard import Guard
 from emp_worker.isolation.memory import mebibytes
-from emp_worker.jobtypes import JobType
+from emp_worker.isolation.seclusion import Seclusion
+from emp_worker.jobtypes import Isolation, JobType
+
+GUESTS_STAY = 5.0
+"""Seconds for which a child waits for another lost job of a type whose handlers run in the worker itself."""
 
 _log = structlog.get_logger("emp.worker")
 
@@ -69,12 +73,12 @@ class Lent:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How many jobs may each have a child of their own, and how many children may be starting at once.
+    """How many jobs may run at once in children because of their losses, and how many children may start at once.
 
     A child that waits for its handler costs memory, one that starts costs a core.
     """
 
-    alone: int
+    in_doubt: int
     starting: int
 
 
@@ -82,7 +86,7 @@ class Children:
     """The child processes of one worker.
 
     There are as many as attempts run at once: the worker's slots bound those of types with `isolation="process"`, and
-    `bounds` those of jobs that each have a child of their own; a job beyond that waits. `close` ends them all.
+    `bounds` those of jobs that are here because of their losses; a job beyond that waits. `close` ends them all.
 
     Args:
         start: what a new child is told; it is used for jobs of all types.
@@ -95,7 +99,7 @@ class Children:
         self._start = start
         self._needs = needs
         self._wear = wear
-        self._alone = asyncio.Semaphore(bounds.alone)
+        self._in_doubt = asyncio.Semaphore(bounds.in_doubt)
         self._starting = asyncio.Semaphore(bounds.starting)
         self._guard = Guard()
         self._idle: list[Child] = []
@@ -106,23 +110,25 @@ class Children:
         self._context = contextvars.copy_context()
 
     @asynccontextmanager
-    async def lent(self, job_type: JobType, *, alone: bool) -> AsyncIterator[Lent]:
-        """Give a child that is ready for an attempt: a warm one, or for a job that must be alone a fresh one.
+    async def lent(self, job_type: JobType, seclusion: Seclusion) -> AsyncIterator[Lent]:
+        """Yield a child that is ready for an attempt: a warm one, or for a job that must be alone a fresh one.
 
         Raises:
             ChildNotReady: none can be started, or it does not know the job type.
         """
-        async with self._alone if alone else nullcontext():
-            fresh = self._for_one if alone else self._for_all
-            child = None if alone else self._warm(job_type)
-            lent = Lent(child or await fresh(job_type), fresh)
+        is_alone = seclusion is Seclusion.ALONE
+        fresh = self._for_one if is_alone else self._for_all
+        async with nullcontext() if seclusion is Seclusion.NONE else self._in_doubt:
+            lent = Lent(await (fresh if is_alone else self._warm_or_fresh)(job_type), fresh)
             try:
                 yield lent
             finally:
-                if alone:
+                if is_alone:
                     self._retire(lent.child, "its job had to be alone")
                 else:
                     self._take_back(lent.child)
+                    if job_type.isolation is not Isolation.PROCESS:
+                        self._retire_when_idle(lent.child)
 
     async def close(self) -> None:
         """End all children: the idle ones exit their lifespans, a handler that still runs is killed."""
@@ -150,6 +156,13 @@ class Children:
         self._lent.add(child)
         return child
 
+    async def _warm_or_fresh(self, job_type: JobType) -> Child:
+        """Take an idle child, or start one; while that has to wait, another one may become idle."""
+        if (child := self._warm(job_type)) is not None:
+            return child
+        async with self._starting:
+            return self._warm(job_type) or await self._begin(self._start, job_type)
+
     async def _for_all(self, job_type: JobType) -> Child:
         """Start a child that may be used again, for jobs of any type."""
         return await self._fresh(self._start, job_type)
@@ -160,16 +173,20 @@ class Children:
 
     async def _fresh(self, start: Start, job_type: JobType) -> Child:
         async with self._starting:
-            if self._closed:
-                raise ChildNotReady("the worker stops")
-            try:
-                child = await Child.spawn()
-            except OSError as error:
-                raise ChildNotReady(f"no child process can be started: {error}") from error
-            self._lent.add(child)
-            self._guard.watch(child.pid)
-            child.ended.add_done_callback(lambda _: self._gone(child), context=self._context)
-            await asyncio.create_task(child.start(start), context=self._context)
+            return await self._begin(start, job_type)
+
+    async def _begin(self, start: Start, job_type: JobType) -> Child:
+        """Start a child, and wait until it is ready; the caller holds a place among those that start."""
+        if self._closed:
+            raise ChildNotReady("the worker stops")
+        try:
+            child = await Child.spawn()
+        except OSError as error:
+            raise ChildNotReady(f"no child process can be started: {error}") from error
+        self._lent.add(child)
+        self._guard.watch(child.pid)
+        child.ended.add_done_callback(lambda _: self._gone(child), context=self._context)
+        await asyncio.create_task(child.start(start), context=self._context)
         if not child.serves(job_type):
             self._retire(child, "it knows other job types than the worker")
             raise ChildNotReady(f"{job_type.name} is not what it was when the worker started; restart the worker")
@@ -189,6 +206,21 @@ class Children:
         else:
             self._lent.discard(child)
             self._idle.append(child)
+
+    def _retire_when_idle(self, child: Child) -> None:
+        """Retire a child soon that has performed a job of another isolation.
+
+        It stays for the next lost job, which follows at once where there are many, and not longer: what its lifespan
+        holds (a GPU's memory, say) the worker needs for itself.
+        """
+        jobs = child.jobs
+
+        def retire() -> None:
+            if child in self._idle and child.jobs == jobs:
+                self._idle.remove(child)
+                self._retire(child, "no more lost jobs came")
+
+        asyncio.get_running_loop().call_later(GUESTS_STAY, retire, context=self._context)
 
     def _retire(self, child: Child, why: str) -> None:
         """Let a child end in the background."""

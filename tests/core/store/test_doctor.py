@@ -247,6 +247,7 @@ async def test_jobs_of_an_unknown_worker_run_again(ward: Ward) -> None:
     """They go the way of every lost worker's jobs: with their loss counted, their token refused."""
     running = await ward.engine.submit()
     (job,) = [job for job in await ward.engine.claim(ward.worker, 2) if job.job_id == running]
+    await ward.engine.write("start", ward.worker, job.job_id, job.token)
     await ward.run("DEL", "workers")
 
     await ward.doctor.mend(await ward.doctor.examine())

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from emp_core.ids import WorkerId, new_job_id
-from emp_core.jobs import JobState, Reason
+from emp_core.jobs import Failed, JobState, Reason, Retry, Started
 from emp_core.store import ClaimWord, LeaseWord, LeaveWord, Reply
 
-from .conftest import TYPE, Engine
+from .conftest import OUTCOMES, TYPE, Engine
 
 pytestmark = pytest.mark.anyio
 
@@ -18,6 +19,7 @@ LEASE = 15.0
 async def test_a_lost_workers_jobs_are_pending_again(engine: Engine) -> None:
     """The loss is kept as an attempt, and the next one may be made elsewhere."""
     worker, job = await engine.claimed(max_attempts=2)
+    await engine.write("start", worker, job.job_id, job.token)
 
     await engine.lose(worker)
 
@@ -60,6 +62,94 @@ async def test_the_third_loss_is_poison(engine: Engine, max_attempts: int) -> No
 
     for _ in range(3):
         worker = await engine.worker()
+        (claimed,) = await engine.claim(worker)
+        await engine.write("start", worker, job_id, claimed.token)
+        await engine.lose(worker)
+
+    job = await engine.job(job_id)
+    assert (job.state, job.reason, job.losses) == (JobState.FAILED, Reason.POISONED, 3)
+
+
+async def test_a_claimed_job_is_suspected_and_not_charged_a_loss(engine: Engine) -> None:
+    """Starts are written behind, so its handler may have been called: the attempt counts."""
+    worker, job = await engine.claimed()
+
+    await engine.lose(worker)
+
+    (again,) = await engine.claim(await engine.worker())
+    assert (again.job_id, again.losses, again.is_suspect, again.attempt) == (job.job_id, 0, True, 2)
+
+
+@pytest.mark.parametrize("was_running", [True, False], ids=["a loss", "a suspicion"])
+async def test_a_job_in_doubt_that_was_only_claimed_is_charged_nothing(engine: Engine, was_running: bool) -> None:
+    """Its start would have been confirmed before its handler was called. However often: it keeps its attempts."""
+    worker, job = await engine.claimed(max_attempts=2)
+    if was_running:
+        await engine.write("start", worker, job.job_id, job.token)
+    await engine.lose(worker)
+    for _ in range(4):
+        worker = await engine.worker()
+        await engine.claim(worker)
+        await engine.lose(worker)
+
+    (again,) = await engine.claim(await engine.worker())
+    details = await engine.store.views.details(job.job_id)
+    assert details is not None
+    assert (again.losses, again.is_suspect, again.attempt) == (int(was_running), not was_running, 2)
+    assert [end.outcome for end in details.attempts] == ["lost", *["released"] * 4]
+    assert {end.reason for end in details.attempts} == {"worker_lost"}
+
+
+async def test_a_job_in_a_child_is_charged_the_attempt_and_no_loss(engine: Engine) -> None:
+    """Its handler did not run in the process that died; its attempts still bound it."""
+    job_id = await engine.submit(max_attempts=4)
+    for attempt in range(1, 5):
+        worker = await engine.worker()
+        (claimed,) = await engine.claim(worker)
+        await engine.store.jobs.start(worker, [Started(job_id, claimed.token, in_child=True)])
+        await engine.lose(worker)
+        assert claimed.attempt == attempt
+
+    job = await engine.job(job_id)
+    assert (job.state, job.reason, job.losses) == (JobState.FAILED, Reason.WORKER_LOST, 0)
+
+
+async def test_where_an_attempt_ran_says_nothing_of_the_next_one(engine: Engine) -> None:
+    """A job that runs in the worker's own process is charged, although it ran in a child before."""
+    worker, job = await engine.claimed()
+    await engine.store.jobs.start(worker, [Started(job.job_id, job.token, in_child=True)])
+    await engine.lose(worker)
+    worker = await engine.worker()
+    (again,) = await engine.claim(worker)
+    await engine.write("start", worker, again.job_id, again.token)
+
+    await engine.lose(worker)
+
+    assert (await engine.job(job.job_id)).losses == 1
+
+
+@pytest.mark.parametrize("verb", ["retry", "fail"])
+async def test_the_death_of_a_child_is_a_loss_and_confirms_a_suspicion(engine: Engine, verb: str) -> None:
+    """The worker saw it, and says so with the outcome; the process that died before was this job's doing, too."""
+    worker, job = await engine.claimed()
+    await engine.lose(worker)
+    other = await engine.worker()
+    (again,) = await engine.claim(other)
+    outcome = OUTCOMES[verb](job.job_id, again.token)
+    assert isinstance(outcome, Retry | Failed)
+
+    await engine.store.jobs.settle(other, [replace(outcome, is_loss=True)])
+
+    assert (await engine.job(job.job_id)).losses == 2
+    assert b"suspect" not in await engine.value(engine.keys("job", job.job_id))
+
+
+async def test_a_worker_that_confirms_no_starts_is_charged_with_what_it_has_claimed(engine: Engine) -> None:
+    """An older one may have called the handler of any claimed job: nothing is known to be innocent."""
+    job_id = await engine.submit(max_attempts=9)
+    for _ in range(3):
+        worker = await engine.worker()
+        await engine.client.hdel(engine.keys("worker", worker), "confirms")
         await engine.claim(worker)
         await engine.lose(worker)
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from emp_core.ids import JobId, WorkerId, new_job_id
-from emp_core.jobs import Job, JobState, Reason, Report
+from emp_core.jobs import Job, JobState, Reason, Report, Started
 from emp_core.store import JobFilter, ReviveWord
 
 from .conftest import TYPE, Engine
@@ -21,6 +21,7 @@ async def poisoned(engine: Engine) -> JobId:
     for _ in range(3):
         worker = await engine.worker()
         (job,) = await engine.claim(worker)
+        await engine.write("start", worker, job.job_id, job.token)
         await engine.store.jobs.report(worker, [Report(job.job_id, job.token, 0.5, "half", (b"{}",))])
         await engine.lose(worker)
     return job_id
@@ -45,6 +46,24 @@ async def test_a_revived_job_waits_like_a_new_one(engine: Engine) -> None:
     assert (words, job.state, job.attempt, job.losses, job.round) == ([ReviveWord.OK], JobState.PENDING, 0, 0, 2)
     assert (job.reason, job.worker_id, job.message, job.fraction) == (None, None, "", 0.0)
     assert (job.claimed_at, job.started_at, job.finished_at, job.expires_at) == (None, None, None, None)
+
+
+async def test_nothing_is_known_against_a_revived_job(engine: Engine) -> None:
+    """It was suspected, and failed in a child process; its next claim says neither."""
+    worker, job = await engine.claimed()
+    await engine.lose(worker)
+    other = await engine.worker()
+    (again,) = await engine.claim(other)
+    await engine.store.jobs.start(other, [Started(again.job_id, again.token, in_child=True)])
+    await engine.write("fail", other, again.job_id, again.token)
+    record = await engine.value(engine.keys("job", job.job_id))
+
+    await engine.store.jobs.revive([job.job_id])
+
+    (revived,) = await engine.claim(other)
+    assert {b"suspect", b"place"} <= record.keys()
+    assert not {b"suspect", b"place"} & (await engine.value(engine.keys("job", job.job_id))).keys()
+    assert not revived.is_in_doubt
 
 
 async def test_a_revived_job_names_no_plugin(engine: Engine) -> None:

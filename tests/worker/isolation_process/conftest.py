@@ -55,7 +55,7 @@ def children(types: dict[str, JobType]) -> Start_:
     async def run(**wear: Any) -> AsyncIterator[Bench]:
         usual = {"jobs": 1000, "age": timedelta(hours=1), "growth": 512 * 1024 * 1024}
         start = Start(tuple(sys.path), (DISTRIBUTION,), (), {}, "info")
-        made = Children(start, lambda _: (DISTRIBUTION,), Wear(**{**usual, **wear}), Bounds(alone=1, starting=2))
+        made = Children(start, lambda _: (DISTRIBUTION,), Wear(**{**usual, **wear}), Bounds(in_doubt=1, starting=2))
         async with Runners(threads=1, children=made) as runners:
             yield Bench(runners, types)
 

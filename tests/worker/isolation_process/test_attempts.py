@@ -13,9 +13,11 @@ from pydantic import BaseModel
 from emp_worker import JobError, JobType
 from emp_worker.error_json import describe
 from emp_worker.failures import ChildNotReady, PayloadRefused, ResultRefused, ResultTooLarge
+from emp_worker.isolation import process
+from emp_worker.isolation.seclusion import Seclusion
 from support.attempts import KeptReports, a_context
 from support.processes import is_alive
-from support.waiting import wait_until
+from support.waiting import wait_until, wait_until_async
 
 pytestmark = pytest.mark.anyio
 
@@ -179,11 +181,31 @@ async def test_a_child_that_was_killed_while_idle_is_replaced(children):
 async def test_a_job_that_must_be_alone_gets_a_child_that_nobody_had_or_will_have(children):
     async with children() as bench:
         shared = int(await bench.run("who_in_thread"))
-        async with bench.runners.place(bench.types["who_in_thread"], alone=True) as place:
+        async with bench.runners.place(bench.types["who_in_thread"], seclusion=Seclusion.ALONE) as place:
             alone = int(await place.run(bench.types["who_in_thread"], b"{}", a_context(KeptReports())))
         after = int(await bench.run("who_in_thread"))
 
     assert alone != shared == after
+
+
+async def test_a_child_leaves_soon_after_a_handler_that_usually_runs_elsewhere(children, monkeypatch):
+    """Else what its lifespan has loaded would be there twice; the next lost job finds it all the same."""
+    monkeypatch.setattr(process, "GUESTS_STAY", 0.2)
+
+    async with children() as bench:
+
+        async def guest() -> int:
+            async with bench.runners.place(bench.types["who_in_place"], seclusion=Seclusion.CHILD) as place:
+                said = await place.run(bench.types["who_in_place"], b"{}", a_context(KeptReports()))
+            return int(json.loads(said)["pid"])
+
+        async def has_left() -> bool:
+            return not is_alive(first)
+
+        first, second = await guest(), await guest()
+        await wait_until_async(has_left)
+
+    assert first == second
 
 
 async def test_a_type_that_has_changed_since_is_not_run(children):

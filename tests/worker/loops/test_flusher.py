@@ -114,3 +114,24 @@ async def test_nothing_is_claimed_under_a_lease_that_may_be_over(bench: Bench) -
 
 async def nothing(payload: Nothing) -> None:
     """Do nothing."""
+
+
+async def test_a_confirmed_start_is_in_the_store_and_that_of_a_lost_claim_is_none(bench: Bench) -> None:
+    """The handler is called after the one, and never after the other."""
+    worker = new_worker_id()
+    await bench.store.workers.register(worker, {})
+    job_id = await bench.submit()
+    job = await claimed(bench, 1, worker)
+    flusher = Flusher(bench.store, worker)
+
+    async def confirmed(token: str) -> bool:
+        confirming = asyncio.create_task(flusher.confirm_start(job_id, token, in_child=True))
+        await asyncio.sleep(0)
+        assert not confirming.done()
+        await flusher.step()
+        return await confirming
+
+    assert not await confirmed("1-another")
+    assert (await bench.job(job_id)).state is JobState.CLAIMED
+    assert await confirmed(job.token)
+    assert (await bench.job(job_id)).state is JobState.IN_PROGRESS

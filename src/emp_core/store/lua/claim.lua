@@ -3,8 +3,8 @@
 -- ARGV  worker number total nonce byte_limit
 -- ITEM  job_type room pool pool_room plugin
 -- REPLY word; milliseconds until the next scheduled job is due, or -1; 1 if claimable jobs stay behind; then two words per
--- REPLY job: its payload, and with \31 between them id type token attempt max_attempts priority losses digest refusals timeout
--- REPLY progress_timeout backoff trace handle
+-- REPLY job: its payload, and with \31 between them id type token attempt max_attempts priority losses suspect digest refusals
+-- REPLY timeout progress_timeout backoff trace handle
 -- FLAGS allow-oom
 -- Types may share a pool of slots: a pool's room bounds all its types together.
 -- Words: OK; LOST (no lease: register under a new id), LATE (the lease is overdue: renew first), DRAINING, OLD (a lower
@@ -23,7 +23,8 @@ local words = 3
 local function give(job, payload)
   reply[words + 1] = payload
   reply[words + 2] = job.id .. '\31' .. job.type .. '\31' .. job.token .. '\31' .. job.attempt .. '\31' .. job.max_attempts
-    .. '\31' .. job.priority .. '\31' .. (job.losses or '0') .. '\31' .. (job.digest or '') .. '\31' .. (job.refusals or '0')
+    .. '\31' .. job.priority .. '\31' .. (job.losses or '0') .. '\31' .. (job.suspect or '')
+    .. '\31' .. (job.digest or '') .. '\31' .. (job.refusals or '0')
     .. '\31' .. (job.timeout or '') .. '\31' .. (job.progress_timeout or '') .. '\31' .. (job.backoff or '')
     .. '\31' .. (job.trace or '') .. '\31' .. (job.handle or '')
   words = words + 2

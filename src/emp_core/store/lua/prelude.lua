@@ -255,8 +255,15 @@ local function let_go(job)
 end
 
 local function forget_attempt(job)
-  call('HDEL', JOB .. job.id, 'worker', 'claimed_at', 'started_at', 'plugin', 'progress', 'message')
+  call('HDEL', JOB .. job.id, 'worker', 'claimed_at', 'started_at', 'place', 'plugin', 'progress', 'message')
   job.progress, job.message = nil, nil
+end
+
+-- Charge a loss: the process that ran the handler has died. A loss that was in doubt (see recover) is charged with it.
+local function charge_loss(job)
+  job.losses = int((tonumber(job.losses) or 0) + (job.suspect and 2 or 1))
+  call('HSET', JOB .. job.id, 'losses', job.losses)
+  if job.suspect then call('HDEL', JOB .. job.id, 'suspect') end
 end
 
 -- Until when a final job is kept, and how long its time to live is: the same for nearly all of a call.

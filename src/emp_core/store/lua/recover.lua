@@ -4,24 +4,38 @@
 -- REPLY how many jobs were taken; 1 if there is more to do, else 0
 -- FLAGS allow-oom
 -- A worker is first marked lost, so that its own calls are refused from then on, and forgotten only when it holds nothing.
+--
+-- A loss is charged to a job whose handler ran in the worker's own process. Starts are written behind, so the handler of a
+-- job that is still claimed may have been called: the first time, the attempt counts and the job becomes a suspect. A worker
+-- that confirms calls the handler of a job with a mark or a loss only when the store has its start. So the second time such
+-- a job was not begun, and its attempt does not count.
 local hold_until = tonumber(call('HGET', T .. ':sweep', 'hold_until')) or 0
 local late = call('ZRANGEBYSCORE', T .. ':workers', '-inf', int(NOW), 'LIMIT', 0, 100)
 local budget, more, forgotten = tonumber(limit), 0, 0
 
-local function recover_job(job, why)
+local function recover_job(job, why, confirms)
   let_go(job)
-  job.losses = int((tonumber(job.losses) or 0) + 1)
-  call('HSET', T .. ':job:' .. job.id, 'losses', job.losses)
   count('lost', job.type, 1)
-  local error = '{"message":' .. quote('its worker was lost: ' .. why) .. '}'
   if honour_cancel(job, 'recover') then return end
-  if tonumber(job.losses) >= LOSSES_UNTIL_POISONED then
+  local error = '{"message":' .. quote('its worker was lost: ' .. why) .. '}'
+  local is_in_doubt = job.suspect or (tonumber(job.losses) or 0) > 0
+  local is_claimed = job.state == 'claimed'
+  local is_charged = not confirms or not is_claimed and job.place ~= 'child'
+  local is_unbegun = confirms and is_claimed and is_in_doubt
+  if is_charged then charge_loss(job) end
+  if is_charged and tonumber(job.losses) >= LOSSES_UNTIL_POISONED then
     finish_with_error(job, 'failed', 'recover', 'poisoned', error)
-  elseif tonumber(job.attempt) >= tonumber(job.max_attempts) then
+  elseif not is_unbegun and tonumber(job.attempt) >= tonumber(job.max_attempts) then
     finish_with_error(job, 'failed', 'recover', 'worker_lost', error)
   else
-    keep_attempt(job, 'lost', 'worker_lost', error)
+    keep_attempt(job, is_unbegun and 'released' or 'lost', 'worker_lost', error)
     call('HSET', T .. ':job:' .. job.id, 'state', 'pending', 'settled', 'recover')
+    if is_unbegun then
+      call('HSET', T .. ':job:' .. job.id, 'attempt', int(job.attempt - 1))
+      call('HINCRBY', T .. ':job:' .. job.id, 'releases', 1)
+    elseif is_claimed and not is_charged then
+      call('HSET', T .. ':job:' .. job.id, 'suspect', '1')
+    end
     forget_attempt(job)
     move(job, 'pending')
     enter_line(job)
@@ -32,7 +46,8 @@ local taken = 0
 for _, worker in ipairs(late) do
   local key = T .. ':worker:' .. worker
   if call('TYPE', key).ok ~= 'hash' then call('DEL', key) end
-  local lost = call('HGET', key, 'lost')
+  local facts = call('HMGET', key, 'lost', 'confirms')
+  local lost = facts[1]
   if lost or NOW >= hold_until then
     if not lost then
       lost = 'no sign of life for a lease'
@@ -44,7 +59,7 @@ for _, worker in ipairs(late) do
     local ids = budget > 0 and call('SRANDMEMBER', T .. ':held:' .. worker, budget) or {}
     for _, id in ipairs(ids) do
       local job = load(id)
-      if job and is_running(job) and job.worker == worker then recover_job(job, lost) else
+      if job and is_running(job) and job.worker == worker then recover_job(job, lost, facts[2]) else
         srem(T .. ':held:' .. worker, id)
         if not job then set_aside(T .. ':running', id, 'its worker was lost, and the job cannot be read') end
       end

@@ -26,7 +26,8 @@ for i = 1, ITEMS do
     call('DEL', T .. ':error:' .. id)
     for _, kept in ipairs({key, payload, T .. ':attempts:' .. id, T .. ':log:' .. id}) do call('PERSIST', kept) end
     call('HDEL', key, 'worker', 'claimed_at', 'started_at', 'finished_at', 'progress', 'message', 'reason', 'losses',
-      'refusals', 'releases', 'expires_at', 'run_at', 'cancel_at', 'cancel_by', 'cancel_why', 'settled', 'plugin')
+      'suspect', 'place', 'refusals', 'releases', 'expires_at', 'run_at', 'cancel_at', 'cancel_by', 'cancel_why', 'settled',
+      'plugin')
     job.round = int((tonumber(job.round) or 1) + 1)
     call('HSET', key, 'state', 'pending', 'attempt', '0', 'round', job.round)
     job.progress, job.message, job.attempt = nil, nil, '0'

@@ -21,7 +21,7 @@ BACKOFF = 2000
 
 # Whole and half seconds, so that deadlines are met exactly as well as missed on either side.
 TIMES = (500, 1000, 2000, 3000, 4000, 5000, 10_000, 15_000, 15_500, DAY, 8 * DAY, 31 * DAY, -20_000)
-OUTCOMES = ("complete", "fail", "retry", "release", "refuse", "confirm")
+OUTCOMES = ("complete", "fail", "retry", "release", "refuse", "confirm", "crash", "crash_for_good")
 DUTIES = ("promote", "expire", "recover", "retain")
 WISHES = st.builds(
     Wish,
@@ -72,7 +72,7 @@ def submission_of(wish: Wish) -> Submission:
 
 
 def outcome_of(verb: str, job_id: JobId, token: str) -> Outcome:
-    """Give an outcome as the store takes it; `refuse` is a release with a delay."""
+    """Give an outcome as the store takes it; `refuse` is a release with a delay, a crash the death of a child."""
     outcomes: dict[str, Outcome] = {
         "complete": Completed(job_id, token, RESULT),
         "fail": Failed(job_id, token, Reason.ERROR, ERROR),
@@ -80,6 +80,8 @@ def outcome_of(verb: str, job_id: JobId, token: str) -> Outcome:
         "release": Released(job_id, token),
         "refuse": Released(job_id, token, timedelta(milliseconds=BACKOFF)),
         "confirm": Cancelled(job_id, token),
+        "crash": Retry(job_id, token, Reason.ERROR, ERROR, timedelta(milliseconds=BACKOFF), is_loss=True),
+        "crash_for_good": Failed(job_id, token, Reason.ERROR, ERROR, is_loss=True),
     }
     return outcomes[verb]
 
@@ -93,5 +95,7 @@ def settled(model: Model, verb: str, worker: WorkerId, job_id: JobId, token: str
         "release": partial(model.release, delay=None),
         "refuse": partial(model.release, delay=BACKOFF),
         "confirm": model.confirm,
+        "crash": partial(model.retry, error=ERROR, delay=BACKOFF, is_loss=True),
+        "crash_for_good": partial(model.fail, error=ERROR, is_loss=True),
     }
     return settle[verb](worker, job_id, token, begun)

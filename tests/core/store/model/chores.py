@@ -65,19 +65,28 @@ class Chores(World):
 
     def _recover(self, job: ModelJob, why: str) -> None:
         error = f'{{"message":"its worker was lost: {why}"}}'.encode()
-        job.losses += 1
         self.totals[f"lost:{job.job_type}"] += 1
         if self.honour_cancel(job, "recover"):
             return
-        if job.losses >= 3:
-            self.finish(job, JobState.FAILED, "recover", "poisoned", error)
-        elif job.attempt >= job.max_attempts:
+        is_begun = job.state is JobState.IN_PROGRESS
+        is_innocent = not is_begun and (job.losses > 0 or job.is_suspect)
+        if is_begun and not job.in_child:
+            self.charge_loss(job)
+            if job.losses >= 3:
+                self.finish(job, JobState.FAILED, "recover", "poisoned", error)
+                return
+        if job.attempt >= job.max_attempts and not is_innocent:
             self.finish(job, JobState.FAILED, "recover", "worker_lost", error)
-        else:
-            self.keep_attempt(job, "lost", "worker_lost", error)
-            self.forget_attempt(job)
-            job.settled = "recover"
-            self.enter_line(job)
+            return
+        self.keep_attempt(job, "released" if is_innocent else "lost", "worker_lost", error)
+        self.forget_attempt(job)
+        if is_innocent:
+            job.attempt -= 1
+            job.releases += 1
+        elif not is_begun:
+            job.is_suspect = True
+        job.settled = "recover"
+        self.enter_line(job)
 
     def retain(self) -> None:
         """Delete final jobs whose retention is over."""

@@ -91,6 +91,7 @@ class Clients(World):
         self.forget_attempt(job)
         job.finished_at = job.reason = job.settled = job.expires_at = job.run_at = job.cancel_at = job.error = None
         job.losses = job.refusals = job.releases = job.attempt = 0
+        job.is_suspect = False
         job.round += 1
         self.totals[f"revived:{job.job_type}"] += 1
         self.enter_line(job)

@@ -61,10 +61,11 @@ class Holders(World):
             taken.append(job)
         return taken
 
-    def start(self, worker: WorkerId, job_id: JobId, token: str) -> Reply:
-        """Say that the handler is about to be called."""
+    def start(self, worker: WorkerId, job_id: JobId, token: str, in_child: bool = False) -> Reply:
+        """Say that the handler is about to be called, and where."""
         job, word = self.holding(worker, job_id, token, "start")
         if job and job.state is JobState.CLAIMED:
+            job.in_child = in_child
             self._begin(job)
         return word
 
@@ -120,17 +121,32 @@ class Holders(World):
             job.result = result
         return word
 
-    def fail(self, worker: WorkerId, job_id: JobId, token: str, begun: int | None, error: bytes) -> Reply:
+    def fail(
+        self, worker: WorkerId, job_id: JobId, token: str, begun: int | None, error: bytes, is_loss: bool = False
+    ) -> Reply:
         """End a job without a result."""
         job, word = self.ending(worker, job_id, token, "fail", begun)
         if job and not self.honour_cancel(job, "fail"):
+            if is_loss:
+                self.charge_loss(job)
             self.finish(job, JobState.FAILED, "fail", "error", error)
         return word
 
-    def retry(self, worker: WorkerId, job_id: JobId, token: str, begun: int | None, error: bytes, delay: int) -> Reply:
+    def retry(
+        self,
+        worker: WorkerId,
+        job_id: JobId,
+        token: str,
+        begun: int | None,
+        error: bytes,
+        delay: int,
+        is_loss: bool = False,
+    ) -> Reply:
         """End an attempt, with another to follow."""
         job, word = self.ending(worker, job_id, token, "retry", begun)
         if job and not self.honour_cancel(job, "retry"):
+            if is_loss:
+                self.charge_loss(job)
             self.keep_attempt(job, "retry", "error", error)
             self.forget_attempt(job)
             job.settled = "retry"

@@ -194,8 +194,14 @@ class StoreMachine(RuleBasedStateMachine):
         last = self.model.workers[worker].claim if worker in self.model.workers else self.number
         self._claim(worker, max(1, last - back), dict.fromkeys(TYPES, 1), 1, {})
 
-    @rule(slot=SLOTS, wish=WISHES, begin=MOSTLY, verb=st.sampled_from([*[None] * 4, *OUTCOMES]))
-    def serve(self, slot: int, wish: Wish, begin: bool, verb: str | None) -> None:
+    @rule(
+        slot=SLOTS,
+        wish=WISHES,
+        begin=MOSTLY,
+        in_child=st.booleans(),
+        verb=st.sampled_from([*[None] * 4, *OUTCOMES]),
+    )
+    def serve(self, slot: int, wish: Wish, begin: bool, in_child: bool, verb: str | None) -> None:
         """Submit a job, let a worker begin the most urgent one, and maybe end it: most verbs need one to go on with."""
         if wish.job_type in self.model.paused:
             self.about_a_type("resume", wish.job_type)
@@ -206,7 +212,7 @@ class StoreMachine(RuleBasedStateMachine):
         if self.claims:
             last = self.claims[-1][1:]
             if begin:
-                self._start(worker, [last])
+                self._start(worker, [last], in_child)
             if verb:
                 # An attempt without a stored start ended within one flush: its outcome says when it began.
                 self._settle(verb, worker, [last], None if begin else 300)
@@ -230,7 +236,7 @@ class StoreMachine(RuleBasedStateMachine):
         for given, job in zip(answer.jobs, jobs, strict=True):
             assert int(given.token.split("-")[0]) == job.serial
             assert (given.payload, given.attempt, given.losses) == (job.payload, job.attempt, job.losses)
-            assert given.handle == job.handle
+            assert (given.handle, given.is_suspect) == (job.handle, job.is_suspect)
             if (worker, job.job_id, given.token) not in self.claims:
                 # The part after the serial is random, so the model learns it here; no job gets a token twice.
                 assert (job.job_id, given.token) not in {claim[1:] for claim in self.claims}
@@ -238,15 +244,17 @@ class StoreMachine(RuleBasedStateMachine):
                 self.claims.append((worker, job.job_id, given.token))
 
     @precondition(lambda self: self.claims)
-    @rule(places=PLACES, valid=MOSTLY, slot=SLOTS)
-    def start(self, places: Sequence[int], valid: bool, slot: int) -> None:
-        """Say that handlers begin."""
+    @rule(places=PLACES, valid=MOSTLY, slot=SLOTS, in_child=st.booleans())
+    def start(self, places: Sequence[int], valid: bool, slot: int, in_child: bool) -> None:
+        """Say that handlers begin, in the worker's process or in a child."""
         worker, claims = self._chosen(places, valid, slot)
-        self._start(worker, claims)
+        self._start(worker, claims, in_child)
 
-    def _start(self, worker: WorkerId, claims: Sequence[tuple[JobId, str]]) -> None:
-        words = self.do(lambda store: store.jobs.start(worker, [Started(*claim) for claim in claims]))
-        assert words == [self.model.start(worker, *claim) for claim in claims]
+    def _start(self, worker: WorkerId, claims: Sequence[tuple[JobId, str]], in_child: bool) -> None:
+        words = self.do(
+            lambda store: store.jobs.start(worker, [Started(*claim, in_child=in_child) for claim in claims])
+        )
+        assert words == [self.model.start(worker, *claim, in_child) for claim in claims]
 
     @precondition(lambda self: self.claims)
     @rule(

@@ -95,6 +95,8 @@ def _record(job: ModelJob) -> dict[str, str]:
         "logged": f"{job.logged[0]} {job.logged[1]}" if job.logged else None,
         "handle": job.handle.decode() or None,
         "round": job.round if job.round > 1 else None,
+        "suspect": "1" if job.is_suspect else None,
+        "place": "child" if job.in_child else None,
     }
     numbers = ("priority", "attempt", "max_attempts", "created_at", "retention", "run_at", "expires_at")
     numbers += ("claimed_at", "started_at", "finished_at", "cancel_at")
@@ -108,6 +110,7 @@ def _worker(known: ModelWorker) -> dict[str, str]:
         "info": json.dumps(INFO),
         "started_at": str(known.started_at),
         "renewed_at": str(known.renewed_at),
+        "confirms": "1",
         "lost": known.lost,
         "draining": "1" if known.draining else None,
         "lag": "0.000" if known.renewed else None,

@@ -39,6 +39,8 @@ class ModelJob:
     attempt: int = 0
     round: int = 1
     losses: int = 0
+    is_suspect: bool = False
+    in_child: bool = False
     releases: int = 0
     refusals: int = 0
     handle: bytes = b""
@@ -187,9 +189,15 @@ class World:
             }
         )
 
+    def charge_loss(self, job: ModelJob) -> None:
+        """Count the death of a process that ran the job, and one before that may have been its doing."""
+        job.losses += 2 if job.is_suspect else 1
+        job.is_suspect = False
+
     def forget_attempt(self, job: ModelJob) -> None:
         """Take off a job what belonged to its attempt."""
         job.worker = job.claimed_at = job.started_at = job.fraction = job.message = None
+        job.in_child = False
 
     def finish(
         self, job: ModelJob, state: JobState, verb: str, reason: str | None = None, error: bytes | None = None
