@@ -24,6 +24,7 @@ from faults.rig import Setup
 
 _LONG: Final = Setup(wish=Wish(seconds=1.5, pause=0.1))
 _THREE: Final = Setup(workers=3)
+_FEW_CHILDREN: Final = Setup(workers=1, worker_options=("--grace", "2", "--children-alone", "2"))
 _SMALL_DISK: Final = Setup(small_disk=True)
 # Rigs of their own: what was emptied or damaged on purpose is no part of what comes before or after.
 _EMPTIED: Final = Setup(clients=2)
@@ -38,6 +39,7 @@ WORKER: Final = (
     Fault("worker killed after the finish", worker_faults.after_finish),
     Fault("answer of a claim cut", worker_faults.claim_answer_cut),
     Fault("store frozen during a claim", worker_faults.store_frozen_in_claim),
+    Fault("worker killed three times", worker_faults.killed_three_times, load=False, setup=_FEW_CHILDREN),
     Fault("worker's machine died", worker_faults.machine_died),
     Fault("worker's machine died beside an idle worker", worker_faults.machine_died_beside_idle, load=False),
     Fault("all workers' machines died", worker_faults.all_machines_died, hold=3),

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from emp_core.jobs import FINAL_STATES, TRANSITIONS, JobState
+from emp_core.jobs import FINAL_STATES, LOSSES_UNTIL_POISONED, TRANSITIONS, JobState, Reason
 from faults.facts import Facts, Violation
 from faults.history import STORED
 from faults.ledger import Deleted, Wrote
@@ -100,7 +100,7 @@ def _results(facts: Facts) -> Iterator[tuple[str, Mapping[str, str], bytes]]:
 
 
 def starts_are_bounded(facts: Facts) -> Iterator[Violation]:
-    """4: no more starts than attempts and releases, none too early, no claim too late, none after a cancel."""
+    """4: no more starts than attempts and releases, none after a cancel, no poison without starts, claims in time."""
     for job_id, call in facts.acknowledged.items():
         fields = facts.snapshot.jobs.get(job_id, {})
         begun = facts.journal.begun(job_id)
@@ -108,6 +108,8 @@ def starts_are_bounded(facts: Facts) -> Iterator[Violation]:
         allowed = 1 if call.max_attempts == 1 else call.max_attempts + given_back
         if len(begun) > allowed * int(fields.get("round", 1)):
             yield Violation(4, job_id, f"was begun {len(begun)} times, and {allowed} were allowed")
+        if fields.get("reason") == Reason.POISONED and len(begun) < LOSSES_UNTIL_POISONED:
+            yield Violation(4, job_id, f"is poisoned, and was begun {len(begun)} times")
     yield from _claims_are_in_time(facts)
     for call in facts.history.calls:
         if call.verb == "cancel" and call.status == 200 and call.answered_at is not None:

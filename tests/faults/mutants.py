@@ -184,6 +184,17 @@ MUTANTS: Final = (
         ),
     ),
     Mutant(
+        "loss charged to an unstarted job",
+        ("worker killed three times",),
+        (
+            _lua(
+                "recover",
+                "not confirms or not is_claimed and job.place ~= 'child'",
+                "not confirms or job.place ~= 'child'",
+            ),
+        ),
+    ),
+    Mutant(
         "a lost worker's jobs are left",
         ("worker killed in the handler",),
         (_lua("leave", "  call('ZADD', T .. ':workers', 0, worker)\n", ""),),

@@ -140,6 +140,7 @@ BROKEN: dict[str, tuple[int, History, Journal, Snapshot]] = {
         journal_of((BEGUN, TWICE, ENDED)),
         record(releases="1"),
     ),
+    "a job is poisoned that was begun once": (4, HISTORY, JOURNAL, record(state="failed", reason="poisoned")),
     "a job is claimed before it is due": (
         4,
         HISTORY,

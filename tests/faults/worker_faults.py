@@ -177,6 +177,28 @@ def killed(rig: Rig) -> Iterator[Effect]:
 
 
 @contextmanager
+def killed_three_times(rig: Rig) -> Iterator[Effect]:
+    """Kill -9 a worker process each time when it performs some of its jobs and the others wait for a child."""
+    (worker,) = rig.workers
+    jobs = [rig.client.submit("faults.async", 1.0, max_attempts=9) or "" for _ in range(20)]
+    seen = []
+    for _ in range(3):
+        seen.append(look_for(lambda: _begun_and_waiting(rig, worker, jobs), 30))
+        worker.send(signal.SIGKILL)
+    yield Effect(f"{len(jobs)} jobs lost three workers, which had begun of them: {seen}" if all(seen) else "")
+    rig.wait_until_whole()
+
+
+def _begun_and_waiting(rig: Rig, worker: Worker, jobs: list[str]) -> int:
+    """Count the jobs that a worker has begun, if it holds others that it has not."""
+    pids = worker.pids()
+    worker_id = held_by(rig, worker, pids[0]) if pids else ""
+    held = [each.decode() for each in rig.direct.smembers(rig.keys("held", worker_id))]
+    states = [rig.direct.hget(rig.keys("job", each), "state") for each in held if each in jobs]
+    return states.count(b"in_progress") if len(states) > len(jobs) / 2 else 0
+
+
+@contextmanager
 def machine_died(rig: Rig) -> Iterator[Effect]:
     """Kill -9 a supervisor, its worker and all its children at once; started again after the takeover."""
     worker = rig.chance.choice(rig.workers)
