@@ -23,7 +23,7 @@ INSTALL := $(PIP) install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-heavy demo dev test test-all test-slow test-again test-heavy faults failover chaos mutants screenshots lint types docs bench bench-monitor overload constraints constraints-heavy clean
+.PHONY: help setup setup-heavy demo dev test test-quick test-all test-slow test-again test-heavy faults failover chaos mutants screenshots lint types docs bench bench-monitor overload constraints constraints-heavy clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ dev: $(READY) ## run the whole stack until Ctrl-C, with reload
 
 test: $(READY) ## run the tests, the slow ones left out
 	$(BIN)/pytest $(TEST_DIVIDED) -m "not slow"
+
+test-quick: $(READY) ## run the tests that start no process: for use while writing
+	$(BIN)/pytest $(TEST_DIVIDED) -m "not slow and not process"
 
 test-all: test test-slow test-heavy ## run every test
 

@@ -19,9 +19,20 @@ from support.running import running_stack
 
 StartProcess = Callable[..., StartedProcess]
 
+STARTING = {"browser", "emp_command", "emp_url", "start_process"}
+"""Fixtures that start processes."""
+
 # Where compiled modules are not kept, each of many hundred processes would compile all of EMP, and pytest all tests.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+@pytest.hookimpl(tryfirst=True)  # before the selection by marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that start processes through a fixture; modules whose tests do so themselves have the mark."""
+    for item in items:
+        if not STARTING.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker("process")
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,8 @@ import pytest
 
 from emp_core.importing import import_without
 
+pytestmark = pytest.mark.process
+
 UNUSED = {"rich", "pygments", "opentelemetry.sdk"}
 
 

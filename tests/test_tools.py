@@ -10,6 +10,8 @@ import check_links
 import check_tree
 import pytest
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parent.parent
 
 

@@ -13,6 +13,8 @@ from emp_core.ids import JobId
 from support.serving import running, stored_jobs
 from support.serving_fixtures import settings, store
 
+pytestmark = pytest.mark.process
+
 __all__ = ["settings", "store"]
 
 BODY = b'{"job_type":"any.thing","payload":1}'

@@ -14,6 +14,8 @@ from click.testing import CliRunner
 import emp_core.cli
 from emp_core.cli import BUILT_IN, OUR_ENTRY_POINTS, emp
 
+pytestmark = pytest.mark.process
+
 HEAVY = {
     "redis",
     "pydantic",

@@ -17,6 +17,8 @@ from emp_core.store.embedded import EmbeddedStore, find_binary
 from support.processes import free_port, is_alive
 from support.waiting import wait_until
 
+pytestmark = pytest.mark.process
+
 PARENT = """
 import sys, threading
 from pathlib import Path

@@ -10,6 +10,8 @@ import pytest
 
 from emp_core.logs import escaped
 
+pytestmark = pytest.mark.process
+
 LOGS = """
 import logging, sys
 import structlog

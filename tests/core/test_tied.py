@@ -6,9 +6,13 @@ import signal
 import subprocess
 import sys
 
+import pytest
+
 from emp_core.tied import end_tied, start_tied
 from support.processes import is_alive
 from support.waiting import wait_until
+
+pytestmark = pytest.mark.process
 
 DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
 

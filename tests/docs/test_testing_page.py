@@ -7,7 +7,11 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from support.pages import code, page
+
+pytestmark = pytest.mark.process
 
 PLUGIN = re.compile(r'^```python title="emp-plugin-wordcount/src/([^"]+)"\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 

@@ -20,6 +20,8 @@ from faults.fault import Fault
 from faults.rig import Rig, Setup
 from faults.running import Row, Runner
 
+pytestmark = pytest.mark.process
+
 CASES = [
     pytest.param(fault, id=fault.name, marks=() if fault.quick else (pytest.mark.slow, pytest.mark.timeout(240)))
     for fault in FAULTS

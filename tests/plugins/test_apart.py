@@ -14,6 +14,8 @@ import pytest
 import emp_worker
 from support.pages import ROOT
 
+pytestmark = pytest.mark.process
+
 PLUGINS = sorted((ROOT / "plugins").glob("emp-plugin-*"))
 SIDES = ("emp_core", "emp_server", "emp_worker")
 

@@ -23,6 +23,8 @@ from support.running import running_stack
 from support.scratch_plugins import FOREIGN, load_ours
 from support.waiting import wait_until
 
+pytestmark = pytest.mark.process
+
 MUSEUM = Path(__file__).parent / "museum"
 ENDLESS = {"endless_import", "endless_declaration"}
 

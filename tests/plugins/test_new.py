@@ -17,6 +17,8 @@ from emp_worker.new_plugin import NotWritten, named, write_package
 from emp_worker.plugin_commands import plugin
 from support.pages import ROOT
 
+pytestmark = pytest.mark.process
+
 EMP = str(Path(sys.executable).with_name("emp"))
 
 

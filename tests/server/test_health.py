@@ -17,7 +17,7 @@ from support.waiting import wait_until_async
 
 from .conftest import ANYTHING, RunningServer, register, running, submit
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from support.serving import ANYTHING, running, submit
 from support.stores import StartedStore, started_store
 from support.waiting import wait_until_async
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
 TYPE = ANYTHING.job_type
 

@@ -24,7 +24,7 @@ from support.waiting import wait_until, wait_until_async
 
 from .conftest import ANYTHING, register, running
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
 EMP = str(Path(sys.executable).with_name("emp"))
 A_JOB = {"job_type": ANYTHING.job_type, "payload": 1}

@@ -8,6 +8,10 @@ import subprocess
 import sys
 from importlib.metadata import version
 
+import pytest
+
+pytestmark = pytest.mark.process
+
 RESOURCE = """
 import json
 from opentelemetry import trace

@@ -16,6 +16,8 @@ from emp_worker.findings import Finding, Verdict
 from emp_worker.loading import LoadedPlugin, load_plugin
 from support.emp_command import EmpCommand
 
+pytestmark = pytest.mark.process
+
 HEAD = """
 import asyncio, os, signal, sys, time
 from pydantic import BaseModel, Field

@@ -19,6 +19,8 @@ from support.processes import is_alive
 from support.scratch_plugins import OURS, an_echo, load_ours
 from support.waiting import wait_until
 
+pytestmark = pytest.mark.process
+
 LIMIT = timedelta(seconds=20)
 
 

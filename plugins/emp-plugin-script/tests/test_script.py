@@ -19,6 +19,8 @@ from emp_worker.testing import Cancelled, Completed, Failed, JobRun, Retry, run_
 from support.processes import is_alive
 from support.waiting import wait_until
 
+pytestmark = pytest.mark.process
+
 Make = Callable[[str], JobType]
 
 

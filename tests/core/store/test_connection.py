@@ -19,7 +19,7 @@ from emp_core.store.connection import connect
 from emp_core.store.embedded import EmbeddedStore
 from support.waiting import wait_until_async
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
 SECRET = "sesame"  # noqa: S105 - it opens nothing
 

@@ -16,7 +16,7 @@ from support.processes import free_port
 from support.stores import StartedStore, started_store
 from support.waiting import wait_until
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
 JOB = Submission(new_job_id(), "test.work", b"{}")
 KEYED = Submission(new_job_id(), "test.work", b"{}", idempotency=Idempotency("me", "once", "digest"))

@@ -15,7 +15,7 @@ from emp_core.jobs import Completed, Submission
 from emp_core.store import ClaimWord, Reply, Store, SubmitWord, open_store
 from support.stores import StartedStore, started_store
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
 TYPE = "test.work"
 

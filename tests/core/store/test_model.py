@@ -15,6 +15,8 @@ from emp_core.store.scripts import Scripts
 
 from .model.machine import StoreMachine
 
+pytestmark = pytest.mark.process
+
 BOUNDED = settings(
     max_examples=50,
     stateful_step_count=50,

@@ -19,7 +19,7 @@ from support.processes import free_port
 from support.stores import StartedStore, started_store
 from support.waiting import wait_until
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
 TYPE = "test.work"
 

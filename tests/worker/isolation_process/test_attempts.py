@@ -19,7 +19,7 @@ from support.attempts import KeptReports, a_context
 from support.processes import is_alive
 from support.waiting import wait_until, wait_until_async
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
 
 async def test_a_child_is_reused_and_its_lifespan_entered_once(children, monkeypatch, tmp_path):

@@ -17,7 +17,7 @@ from support.attempts import KeptReports, a_context
 from support.processes import is_alive
 from support.waiting import wait_until, wait_until_async
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
 SHORT = Patience(terminate=0.3, kill=0.6)
 

@@ -14,7 +14,7 @@ import pytest
 from support.processes import is_alive
 from support.waiting import wait_until
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
 
 async def test_a_child_is_replaced_after_so_many_jobs(children):

@@ -21,7 +21,7 @@ from support.waiting import wait_until, wait_until_async
 
 from .conftest import DISTRIBUTION
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
 
 async def said(bench: Bench, job_id: JobId) -> list[int]:

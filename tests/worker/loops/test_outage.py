@@ -30,7 +30,7 @@ from support.waiting import wait_until, wait_until_async
 
 from .test_heartbeat import Heard
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
 SCRIPTS = Scripts()
 
