@@ -15,7 +15,7 @@ from emp_core.store.announcements import TypeStore
 from emp_core.store.api_keys import ApiKeyStore
 from emp_core.store.batching import Pipeline
 from emp_core.store.bell import Doorbell, Ring
-from emp_core.store.connection import connect, redacted
+from emp_core.store.connection import connect, database_of, redacted
 from emp_core.store.doctor import Doctor, Glance
 from emp_core.store.doctor.findings import Finding, Severity
 from emp_core.store.doctor.patient import Patient
@@ -116,7 +116,8 @@ class Store:
         replicated: bool = False,
         waiting_limit: int = WAITING_LIMIT,
     ) -> None:
-        keys = Keys(namespace, PARTITION)
+        database = database_of(client)
+        keys, scripts = Keys(namespace, PARTITION, database), scripts.for_database(database)
         self._pipeline = pipeline = Pipeline(client, scripts)
         # The store takes outcomes while a worker reads what it has claimed, and works on a claim while it reads those.
         self._claims = Pipeline(client, scripts)

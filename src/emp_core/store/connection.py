@@ -68,6 +68,11 @@ def connect(url: str, *, connections: int = 16, blocking_for: float | None = Non
     return Redis.from_pool(pool)
 
 
+def database_of(client: Redis) -> int:
+    """Return the number of the database that a client uses."""
+    return int(client.connection_pool.connection_kwargs.get("db") or 0)
+
+
 @contextmanager
 def closed_transport_is_lost_connection() -> Iterator[None]:
     """Raise redis-py's ConnectionError where a connection was reset just before a call was written to it.

@@ -77,7 +77,7 @@ class Feed:
         says, once for each publication, that there was something.
         """
         wanted = {"updates": jobs, "workers": workers, "available": available}
-        channels = [self._keys("feed", name) for name, is_wanted in wanted.items() if is_wanted]
+        channels = [self._keys.channel(name) for name, is_wanted in wanted.items() if is_wanted]
         client = self._connect()
         events = self._events(client, channels, concerns)
         try:

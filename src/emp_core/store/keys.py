@@ -50,14 +50,27 @@ def namespace_tag(namespace: str) -> str:
     return f"{{emp:{namespace}}}"
 
 
+def feed_kind(database: int) -> str:
+    """Return how the names of a database's channels begin, after the tag.
+
+    Databases share their channels, so the name of a channel has the number of its database unless that is 0.
+    """
+    return f"feed:{database}" if database else "feed"
+
+
 class Keys:
-    """The key names of one partition."""
+    """The names of the keys and channels of one partition."""
 
-    __slots__ = ("tag",)
+    __slots__ = ("_feed", "tag")
 
-    def __init__(self, namespace: str, partition: str) -> None:
+    def __init__(self, namespace: str, partition: str, database: int = 0) -> None:
         self.tag = f"{{emp:{namespace}:{partition}}}"
+        self._feed = feed_kind(database)
 
     def __call__(self, kind: str, *parts: str) -> str:
         """Name a key, for instance `keys("finished", "failed", "image.thumbnail")`."""
         return ":".join((self.tag, kind, *parts))
+
+    def channel(self, name: str) -> str:
+        """Name a channel, for instance `keys.channel("updates")`."""
+        return self(self._feed, name)

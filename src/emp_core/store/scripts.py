@@ -20,12 +20,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 
+from emp_core.store.keys import feed_kind
+
 Arg = str | bytes | int | float
 
 _HEADER = re.compile(r"^-- (KEYS|ARGV|ITEM|FLAGS)\b[ ]*(.*)$", re.MULTILINE)
 _CLOCK = "local NOW = now()"
 _SHIFTED_CLOCK = """local OFFSET = redis.call('GET', KEYS[1] .. ':offset') or '0'
 local NOW = string.find(OFFSET, '^=') and tonumber(string.sub(OFFSET, 2)) or now() + tonumber(OFFSET)"""
+
+
+_FEED = "local FEED = T .. ':feed:'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +78,18 @@ class Scripts:
         shebang: write the `#!lua` line that fixes behaviour under memory pressure; fakeredis does not read it.
         shifted_clock: add the milliseconds in the partition's `offset` key to the store's clock, for tests; with an
             equals sign before them they are the time itself.
+        database: whose channels the scripts publish on.
     """
 
-    def __init__(self, *, shebang: bool = True, shifted_clock: bool = False) -> None:
+    def __init__(self, *, shebang: bool = True, shifted_clock: bool = False, database: int = 0) -> None:
+        self._options = {"shebang": shebang, "shifted_clock": shifted_clock}
+        self._database = database
         folder = resources.files("emp_core.store").joinpath("lua")
         prelude = folder.joinpath("prelude.lua").read_text("utf-8")
         if shifted_clock:
             prelude = prelude.replace(_CLOCK, _SHIFTED_CLOCK)
+        if database:
+            prelude = prelude.replace(_FEED, f"local FEED = T .. ':{feed_kind(database)}:'")
         verbs = {file.name.removesuffix(".lua"): file for file in folder.iterdir() if file.name.endswith(".lua")}
         del verbs["prelude"]
         self._by_name = {name: _script(name, prelude, file.read_text("utf-8"), shebang) for name, file in verbs.items()}
@@ -87,6 +97,10 @@ class Scripts:
     def __getitem__(self, name: str) -> Script:
         """Give a verb's script."""
         return self._by_name[name]
+
+    def for_database(self, database: int) -> Scripts:
+        """Return the same scripts for another database."""
+        return self if database == self._database else Scripts(**self._options, database=database)
 
     def __iter__(self) -> Iterator[Script]:
         """Give every script."""

@@ -183,7 +183,7 @@ class Engine:
     @asynccontextmanager
     async def hear(self, name: str = "updates") -> AsyncIterator[Heard]:
         """Listen to a channel of the feed, below the feed."""
-        channel = self.keys("feed", name)
+        channel = self.keys.channel(name)
         async with self.client.pubsub() as subscription:
             await subscription.subscribe(channel)
             yield Heard(self.client, subscription, channel)

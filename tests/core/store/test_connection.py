@@ -15,7 +15,7 @@ from emp_core.errors import EmpError, InternalError, SettingsError, StoreFull, S
 from emp_core.ids import new_job_id, new_worker_id
 from emp_core.jobs import Completed, Submission
 from emp_core.store import Store, SubmitWord, open_store, redacted
-from emp_core.store.connection import connect
+from emp_core.store.connection import connect, database_of
 from emp_core.store.embedded import EmbeddedStore
 from support.waiting import wait_until_async
 
@@ -264,6 +264,25 @@ async def test_a_full_store_refuses_jobs_and_lets_running_ones_finish(own: Embed
 
     assert reply == "OK"
     assert (counts["submitted"], counts["completed"]) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("url", "database"),
+    [
+        ("redis://127.0.0.1", 0),
+        ("redis://127.0.0.1/1", 1),
+        ("rediss://:pass@127.0.0.1:1/12", 12),
+        ("redis://127.0.0.1?db=3", 3),
+        ("unix:///tmp/store.sock", 0),
+        ("unix:///tmp/store.sock?db=4", 4),
+        ("redis+sentinel://a:1/main", 0),
+        ("redis+sentinel://a:1/main?db=5", 5),
+    ],
+)
+async def test_every_form_of_a_url_says_its_database(url: str, database: int) -> None:
+    """The channels of a store depend on it."""
+    async with connect(url) as client:
+        assert database_of(client) == database
 
 
 async def test_a_closed_store_leaves_no_connection_behind(own: EmbeddedStore) -> None:

@@ -16,7 +16,7 @@ import structlog
 from emp_core.ids import new_job_id, new_worker_id
 from emp_core.jobs import Report, Submission
 from emp_core.messages import JobAvailableMessage, JobUpdateMessage, WorkerStatusMessage
-from emp_core.store import GAP, PASSED, Event
+from emp_core.store import GAP, PASSED, Event, Store, open_store
 from emp_core.store.embedded import EmbeddedStore
 from support.waiting import wait_until_async
 
@@ -209,7 +209,7 @@ async def test_what_is_no_message_is_passed_over(engine: Engine) -> None:
     """A stranger on the channel, or a newer EMP, does not end a follower."""
     async with engine.store.feed.subscribe() as events:
         await anext(events)
-        await engine.client.publish(engine.keys("feed", "updates"), b'nonsense\n{"type":"newer","timestamp":1}')
+        await engine.client.publish(engine.keys.channel("updates"), b'nonsense\n{"type":"newer","timestamp":1}')
         job_id = await engine.submit()
         event = await anext(events)
 
@@ -260,7 +260,7 @@ async def test_a_follower_leaves_no_subscription_behind(
     store: EmbeddedStore = request.getfixturevalue(server)
 
     async with real(store.url, namespace) as engine:
-        channel = engine.keys("feed", "updates")
+        channel = engine.keys.channel("updates")
         async with engine.store.feed.subscribe() as events:
             await anext(events)
             during = await engine.client.pubsub_numsub(channel)
@@ -270,6 +270,50 @@ async def test_a_follower_leaves_no_subscription_behind(
 
         assert dict(during) == {channel.encode(): 1}
         await wait_until_async(is_gone)
+
+
+DATABASES = (
+    ("redis://127.0.0.1:{port}", "redis://127.0.0.1:{port}/1"),
+    ("redis://127.0.0.1:{port}/1", "redis://127.0.0.1:{port}/11"),
+    ("redis://127.0.0.1:{port}?db=2", "redis://127.0.0.1:{port}/0"),
+    ("unix://{path}", "unix://{path}?db=1"),
+)
+"""Pairs of databases of one store."""
+
+
+@pytest.mark.parametrize("urls", DATABASES, ids=lambda urls: urls[1])
+async def test_two_databases_of_one_store_do_not_hear_each_other(urls: tuple[str, str], namespace: str) -> None:
+    """Channels know no database, so their names do; each follower hears its own on all three of them."""
+    with EmbeddedStore(port=None if urls[0].startswith("unix") else 0) as server:
+        place = {"port": server.url.rpartition(":")[2], "path": server.url.removeprefix("unix://")}
+        here, there = (url.format(**place) for url in urls)
+        async with (
+            open_store(here, namespace) as store,
+            open_store(there, namespace) as other,
+            store.feed.subscribe(available=True) as events,
+            other.feed.subscribe(available=True) as others,
+        ):
+            assert (await anext(events), await anext(others)) == (GAP, GAP)
+            ours, theirs = [await acts(each) for each in (store, other)]
+            with anyio.fail_after(5):
+                heard, heard_there = [{about(await anext(each)) for _ in range(3)} for each in (events, others)]
+
+    assert heard == ours
+    assert heard_there == theirs
+
+
+async def acts(store: Store) -> set[tuple[str, str]]:
+    """Publish on every channel: submit a job and register a worker; give what is to be heard."""
+    job_id, worker = new_job_id(), new_worker_id()
+    await store.jobs.submit([Submission(job_id=job_id, job_type=TYPE, payload=b"{}")])
+    await store.workers.register(worker, {})
+    return {("job_available", job_id), ("job_update", job_id), ("worker_status", worker)}
+
+
+def about(event: Event) -> tuple[str, str]:
+    """Give the kind of a message, and the id that it is about."""
+    assert isinstance(event, JobAvailableMessage | JobUpdateMessage | WorkerStatusMessage)
+    return event.type, event.worker_id if isinstance(event, WorkerStatusMessage) else event.job_id
 
 
 async def test_a_workers_messages_name_the_worker(engine: Engine) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from emp_core.store.batching import Pipeline
-from emp_core.store.connection import connect
+from emp_core.store.connection import connect, database_of
 from emp_core.store.doctor import counters, fleet, records, service
 from emp_core.store.doctor.findings import Finding, Severity, worst
 from emp_core.store.doctor.mending import mend
@@ -100,7 +100,8 @@ async def open_doctor(
     Raises:
         SettingsError: the URL cannot be read.
     """
-    client, scripts = connect(redis_url), Scripts()
+    client = connect(redis_url)
+    scripts = Scripts(database=database_of(client))
     pipeline = Pipeline(client, scripts)
     try:
         yield Doctor(Patient(client, namespace, partition), pipeline, scripts, cap)

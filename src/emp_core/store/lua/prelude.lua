@@ -3,6 +3,8 @@
 -- written once by commit(), so a batch costs one command per index and not one per job.
 local T = KEYS[1]
 local JOB = T .. ':job:'
+-- Channels know no database: the scripts of all databases but 0 have the number here (scripts.py).
+local FEED = T .. ':feed:'
 local call, floor, format = redis.call, math.floor, string.format
 local DAY, LEASE = 86400000, 15000
 local SEQUENCE_ROOM = 4398046511104 -- 2^42: the score of a waiting job is (1000 - priority) * 2^42 + sequence, below 2^53
@@ -149,9 +151,9 @@ local function commit(worker)
   for job_type in pairs(rings) do
     if not is_paused(job_type) then ring_bell(T .. ':wake:' .. job_type) end
   end
-  if #available > 0 then call('PUBLISH', T .. ':feed:available', table.concat(available, '\n')) end
-  if pieces > 0 then call('PUBLISH', T .. ':feed:updates', table.concat(updates)) end
-  if #workers > 0 then call('PUBLISH', T .. ':feed:workers', table.concat(workers, '\n')) end
+  if #available > 0 then call('PUBLISH', FEED .. 'available', table.concat(available, '\n')) end
+  if pieces > 0 then call('PUBLISH', FEED .. 'updates', table.concat(updates)) end
+  if #workers > 0 then call('PUBLISH', FEED .. 'workers', table.concat(workers, '\n')) end
 end
 
 -- What the scripts reckon with: whole numbers, and what a job must have.
