@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from emp_core.jobs import TRANSITIONS
-from emp_core.store import History, JobStore, Measures, TypeStore, Views, WorkerStore
+from emp_core.store import History, JobStore, Measures, Store, TypeStore, Views, WorkerStore
 from support.pages import ROOT, page, rows, section
 
-CLASSES = {each.__name__: each for each in (History, JobStore, Measures, TypeStore, Views, WorkerStore)}
+CLASSES = {each.__name__: each for each in (History, JobStore, Measures, Store, TypeStore, Views, WorkerStore)}
 ARCHITECTURE = page("ARCHITECTURE.md")
 VERBS = {row["verb"].strip("`"): row for row in rows(section(ARCHITECTURE, "The verbs"))}
 PATH = [row["where"] for row in rows(section(ARCHITECTURE, "One job's path"))]

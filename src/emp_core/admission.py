@@ -11,7 +11,7 @@ _log = structlog.get_logger()
 
 
 async def admit(redis_url: str, namespace: str, *, replicated: bool = False) -> None:
-    """Log what the store keeps, or that it is away: then it is waited for.
+    """Log what the store keeps, or that it is unreachable: EMP waits for it then. A new store gets its format.
 
     Args:
         redis_url: the store's URL.
@@ -25,6 +25,7 @@ async def admit(redis_url: str, namespace: str, *, replicated: bool = False) -> 
     async with open_store(redis_url, namespace, replicated=replicated) as store:
         try:
             durability = await store.durability()
+            await store.identify()
         except StoreError as error:
             if stops_start(error):
                 raise StoreUnfit(error.detail) from error

@@ -21,6 +21,8 @@ _ROUNDS = 1000
 _ROUNDS_OF_RETAIN = 50
 """Deleting can wait for the next turn; what is due cannot."""
 
+_HINT = "no worker gets these jobs; `emp doctor` names them and says what to do"
+
 _log = structlog.get_logger("emp.janitor")
 
 
@@ -31,6 +33,7 @@ class Janitor:
         self._store = store
         self._interval = interval
         self._stopped = asyncio.Event()
+        self._set_aside = 0
 
     async def run(self) -> None:
         """Sweep until stopped; a store that is away is waited for."""
@@ -49,6 +52,8 @@ class Janitor:
         """Take one turn: each duty that has work is called until it has none, up to a bound."""
         jobs = self._store.jobs
         due = await jobs.sweep()
+        if due.set_aside > self._set_aside:
+            await self._warn_of_set_aside(due.set_aside)
         if due.promote:
             await _work_off(jobs.promote, _ROUNDS)
         if due.expire:
@@ -57,6 +62,13 @@ class Janitor:
             await _work_off(jobs.recover, _ROUNDS)
         if due.retain:
             await _work_off(jobs.retain, _ROUNDS_OF_RETAIN)
+
+    async def _warn_of_set_aside(self, ever: int) -> None:
+        """Log records that could not be read, if any of them still waits for `emp doctor`."""
+        waiting = await self._store.views.set_aside()
+        if waiting:
+            _log.warning("records_set_aside", new=ever - self._set_aside, waiting=waiting, hint=_HINT)
+        self._set_aside = ever
 
     def stop(self) -> None:
         """Let `run` end after the step under way."""

@@ -197,6 +197,9 @@ class HealthAnswer(msgspec.Struct, frozen=True):
         UNSET
     )
     durability: DurabilityAnswer | UnsetType = UNSET
+    set_aside: Annotated[
+        int | UnsetType, Meta(description="job records that could not be read and wait for `emp doctor`")
+    ] = UNSET
 
 
 class WhoamiAnswer(msgspec.Struct, frozen=True):

@@ -16,6 +16,7 @@ import uvicorn
 import uvloop
 
 from emp_core import logs
+from emp_core.errors import StoreUnfit
 from emp_core.store import Store, open_store, redacted
 from emp_core.tracing import NO_TRACER, Tracer, log_processors, start_tracer
 from emp_server.app import Application, build_app
@@ -45,6 +46,8 @@ class Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Do what uvicorn does ten times a second, and once a second look for clients that take too long."""
+        if self.app.parts.watch.unfit is not None:
+            self.should_exit = True
         if counter % SWEEP_TICKS == 0:
             sweep(self.server_state.connections, asyncio.get_running_loop().time())
         return await super().on_tick(counter)
@@ -79,7 +82,11 @@ def say_where(settings: ServerSettings, listener: socket.socket) -> None:
 
 
 def serve_process(settings: ServerSettings, sockets: Sequence[socket.socket]) -> None:
-    """Serve in this process until SIGTERM or SIGINT."""
+    """Serve in this process until SIGTERM or SIGINT.
+
+    Raises:
+        StoreUnfit: the store has, or came to have, a format of another release.
+    """
     logs.configure(settings, log_processors(on=settings.tracing))
     tracer = start_tracer("emp-server", on=settings.tracing)
     allow_many_files()
@@ -91,13 +98,19 @@ def serve_process(settings: ServerSettings, sockets: Sequence[socket.socket]) ->
 
 
 async def serve(settings: ServerSettings, sockets: Sequence[socket.socket], tracer: Tracer = NO_TRACER) -> None:
-    """Serve on open sockets until the server is told to stop. A store that is away is waited for: 503 until then."""
+    """Serve on open sockets until the server is told to stop. While the store is unreachable, answer 503.
+
+    Raises:
+        StoreUnfit: the store came to have a format of another release.
+    """
     async with store_of(settings) as store:
         server = make_server(settings, store, tracer)
         # What stands now stays: a full collection that walked through it would stop all requests for 35 ms.
         gc.collect()
         gc.freeze()
         await server.serve(list(sockets))
+        if (unfit := server.app.parts.watch.unfit) is not None:
+            raise StoreUnfit(unfit.detail)
 
 
 def store_of(settings: ServerSettings) -> AbstractAsyncContextManager[Store]:

@@ -15,11 +15,11 @@ from typing import Any, Protocol
 
 import structlog
 
-from emp_core.errors import EmpError
+from emp_core.errors import EmpError, StoreError
 from emp_core.ids import WorkerId, new_worker_id
 from emp_core.jobs import Announcement, Trouble
 from emp_core.outage import Outage
-from emp_core.store import LeaseWord, LeaveWord, Renewed, Store, open_store
+from emp_core.store import LeaseWord, LeaveWord, Renewed, Store, needs_other_release, open_store
 from emp_worker.event_loop import new_event_loop
 from emp_worker.lease import Lease, boot_time
 
@@ -52,6 +52,9 @@ class Listener(Protocol):
 
     def lease_given(self, lease: Lease) -> None:
         """Hear of a registration: at the start, and after every loss under a new id."""
+
+    def store_unfit(self, error: StoreError) -> None:
+        """Hear that the store has a format of another release; called once, and no renewal follows."""
 
     def lease_renewed(self, lease: Lease, renewed: Renewed) -> None:
         """Hear of a renewal, and what the store answered to it."""
@@ -124,6 +127,11 @@ class Heartbeat:
                     outage.over()
                     pause = 0.0 if lease is None else lease.length.total_seconds() / 3
                     await self._announce(store)
+                except StoreError as error:
+                    if needs_other_release(error):
+                        self._listener.store_unfit(error)
+                        return
+                    outage.failed(error)
                 except EmpError as error:
                     outage.failed(error)
                 if self._leaving is None and pause:

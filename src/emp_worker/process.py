@@ -24,7 +24,7 @@ from typing import IO, Any
 import structlog
 
 from emp_core import logs
-from emp_core.errors import SettingsError
+from emp_core.errors import SettingsError, StoreUnfit
 from emp_core.tracing import Tracer, log_processors, start_tracer
 from emp_worker.event_loop import new_event_loop
 from emp_worker.plugins import Plugins, load_plugins
@@ -66,6 +66,10 @@ def main() -> None:
             # Threads that handlers have left behind may hold up the loop's end, or the interpreter's, for ever.
             try:
                 is_stuck = runner.run(_work(settings, plugins, int(given["report_to"]), orders, tracer))
+            except StoreUnfit as error:
+                _log.error("store_format_unsupported", error=error.detail)
+                _end_within(END_WITHIN, code=CANNOT_START)
+                sys.exit(CANNOT_START)
             except BaseException:
                 _end_within(END_WITHIN, code=1)
                 raise

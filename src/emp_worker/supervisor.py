@@ -86,7 +86,7 @@ class Supervisor:
             code = await end
             if self._stop.is_set() or code == 0:  # a worker that was drained from afar is not started again
                 break
-            if code == CANNOT_START and not has_served:
+            if code == CANNOT_START and (process.is_unfit or not has_served):
                 self._exit_code = CANNOT_START
                 self._pass_on()
                 break
@@ -113,7 +113,7 @@ class Supervisor:
         """Wait for a process's end, report it if it was a death, and give its exit code."""
         code = await process.wait()
         self._living.discard(process)
-        if code != 0 and process.worker_id is not None:
+        if code != 0 and process.worker_id is not None and not process.is_unfit:
             reason = process.why_ended(code)
             _log.error(
                 "worker_died",

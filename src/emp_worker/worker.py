@@ -18,6 +18,7 @@ from typing import Any
 
 import structlog
 
+from emp_core.errors import StoreError, StoreUnfit
 from emp_core.janitor import Janitor
 from emp_core.jobs import WorkerInfo
 from emp_core.store import Renewed, Store, open_store
@@ -99,6 +100,7 @@ class Worker:
         self._started_at = datetime.now(UTC)
         self._lease: Lease | None = None
         self._session: Session | None = None
+        self._unfit: StoreError | None = None
         self._has_new_lease = asyncio.Event()
         self._orders = Orders()
         announcements = [loaded.announcement() for loaded in self._served.values()]
@@ -112,7 +114,11 @@ class Worker:
         return self._slots.taken > 0
 
     async def run(self) -> None:
-        """Work until stopped; every outcome is stored and the lease is given back then."""
+        """Work until stopped; every outcome is stored and the lease is given back then.
+
+        Raises:
+            StoreUnfit: the store has, or came to have, a format of another release.
+        """
         settings = self._settings
         async with open_store(settings.redis_url, settings.namespace) as store, self._runners:
             self._heartbeat.start()
@@ -123,6 +129,8 @@ class Worker:
             finally:
                 retiring.cancel()
                 await self._heartbeat.stop("stopped")
+        if self._unfit is not None:
+            raise StoreUnfit(self._unfit.detail)
 
     async def _serve(self, store: Store) -> None:
         hooks, orders = self._plugins.hooks, self._orders
@@ -196,6 +204,17 @@ class Worker:
         """Take a new lease, from the heartbeat's thread."""
         self._report({"worker_id": lease.worker_id, "plugins_failed": len(self._plugins.failures)})
         self._loop.call_soon_threadsafe(self._given, lease)
+
+    def store_unfit(self, error: StoreError) -> None:
+        """End the worker: nothing that it writes would be taken. From the heartbeat's thread."""
+        self._report({"unfit": error.detail})
+        self._loop.call_soon_threadsafe(self._end_unfit, error)
+
+    def _end_unfit(self, error: StoreError) -> None:
+        self._unfit = error
+        if self._session is not None:
+            self._session.lost.set()
+        self._orders.drain.set()
 
     def lease_renewed(self, lease: Lease, renewed: Renewed) -> None:
         """Take a renewal, from the heartbeat's thread.

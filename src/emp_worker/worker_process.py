@@ -34,7 +34,8 @@ _log = structlog.get_logger("emp.supervisor")
 class WorkerProcess:
     """A process that runs `emp_worker.process`. `retiring` is set when it wants a successor; times are monotonic.
 
-    `has_loaded_all` says that it has served, with every plugin that there is.
+    `has_loaded_all` says that it has served, with every plugin that there is; `is_unfit` that it cannot work on the
+    store, nor could a successor.
     """
 
     def __init__(self, number: int, settings: WorkerSettings) -> None:
@@ -43,6 +44,7 @@ class WorkerProcess:
         self.has_loaded_all = False
         self.started_at = time.monotonic()
         self.retiring = asyncio.Event()
+        self.is_unfit = False
         self._settings = settings
         self._alive_at: float | None = None
         self._words = LastWords()
@@ -146,6 +148,8 @@ class WorkerProcess:
                 self._is_draining = True
             case {"retiring": _}:
                 self.retiring.set()
+            case {"unfit": _}:
+                self.is_unfit = True
             case {"kill": why}:
                 self.kill(why)
             case {"silent": seconds}:

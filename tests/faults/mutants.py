@@ -186,13 +186,7 @@ MUTANTS: Final = (
     Mutant(
         "loss charged to an unstarted job",
         ("worker killed three times",),
-        (
-            _lua(
-                "recover",
-                "not confirms or not is_claimed and job.place ~= 'child'",
-                "not confirms or job.place ~= 'child'",
-            ),
-        ),
+        (_lua("recover", "not is_claimed and job.place ~= 'child'", "job.place ~= 'child'"),),
     ),
     Mutant(
         "a lost worker's jobs are left",

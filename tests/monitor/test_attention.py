@@ -57,6 +57,13 @@ def test_jobs_without_a_worker_stand_still():
     assert "3 jobs waiting" in why
 
 
+def test_jobs_that_were_set_aside_are_a_bad_finding():
+    [finding] = findings([ROW], [worker()], [], NOW, set_aside=2)
+
+    assert (finding.level, finding.what) == (Level.BAD, "2 jobs set aside")
+    assert "emp doctor" in finding.why
+
+
 def test_no_worker_at_all_is_not_the_same_as_too_few():
     waiting = replace(ROW, pending=3, oldest_pending=LONG_AGO)
 

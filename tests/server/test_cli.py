@@ -9,7 +9,9 @@ import sys
 
 import httpx2
 import pytest
+import redis
 
+from emp_core.store.format import NEWEST_FORMAT
 from support.plain_http import ask
 from support.processes import free_port
 from support.waiting import wait_until
@@ -200,3 +202,31 @@ def test_the_command_s_module_imports_only_click(start_process):
 
     assert process.wait() == 0
     assert process.output().strip() == "[]"
+
+
+def raise_format(redis_url, namespace):
+    with redis.Redis.from_url(redis_url) as client:
+        client.set(f"{{emp:{namespace}:00}}:format", NEWEST_FORMAT + 1)
+
+
+def test_a_store_of_a_newer_format_is_refused_at_the_start(start_process, options, redis_url, namespace):
+    raise_format(redis_url, namespace)
+
+    process = start_process([*EMP, *options])
+
+    assert process.wait() == 2
+    assert "Install the release that the other processes on this store run" in process.output()
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_a_server_ends_when_the_format_of_its_store_rises(start_process, options, redis_url, namespace, processes):
+    process = start_process([*EMP, *options, "--workers", processes])
+    url = url_of(process)
+    wait_until(lambda: is_ready(url))
+
+    raise_format(redis_url, namespace)
+    refused = httpx2.post(f"{url}/v1/jobs", json={"job_type": "a.type", "payload": 1}, trust_env=False)
+
+    assert refused.status_code in {404, 503}
+    assert process.wait() == 2
+    assert "store_format_unsupported" in process.output()

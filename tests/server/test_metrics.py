@@ -44,6 +44,7 @@ COUNTERS = {
     "emp_jobs_cancelled",
     "emp_jobs_failed",
     "emp_jobs_revived",
+    "emp_jobs_set_aside",
     "emp_job_retries",
     "emp_job_losses",
     "emp_job_stale_writes_refused",

@@ -41,6 +41,7 @@ BUILT_IN: Final[Mapping[str, BuiltIn]] = {
     "login": BuiltIn(
         "emp_core.cli.login:login", "Ask for an API key, try it, and keep it in a file that only you can read."
     ),
+    "store": BuiltIn("emp_core.cli.store:store", "Work on the store itself."),
     "doctor": BuiltIn("emp_core.cli.doctor:doctor", "Examine the store: its server, its keys, and who works on it."),
 }
 

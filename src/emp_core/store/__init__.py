@@ -21,11 +21,12 @@ from emp_core.store.doctor.findings import Finding, Severity
 from emp_core.store.doctor.patient import Patient
 from emp_core.store.durability import KEEPS_ALL, Durability, Level, read_durability
 from emp_core.store.feed import GAP, PASSED, Event, Feed, Gap, Passed
+from emp_core.store.format import is_known
 from emp_core.store.jobs import WAITING_LIMIT, JobStore
 from emp_core.store.keys import Keys
 from emp_core.store.load import StoreLoad, read_load
 from emp_core.store.measures import Durations, Measured, Measures, WorkerReading
-from emp_core.store.refusals import stops_start
+from emp_core.store.refusals import needs_other_release, stops_start
 from emp_core.store.replies import (
     CancelAsk,
     CancelWord,
@@ -94,6 +95,7 @@ __all__ = [
     "WorkerReading",
     "WorkerStore",
     "cursor_before",
+    "needs_other_release",
     "open_store",
     "redacted",
     "stops_start",
@@ -124,6 +126,7 @@ class Store:
         # Nobody but a submission should stand still until a replica has confirmed.
         self._submissions = Pipeline(client, scripts, replicated=True) if replicated else pipeline
         self._replicated = replicated
+        self._scripts = scripts
         self._keys = keys
         self._doctor = Doctor(Patient(client, namespace, PARTITION), pipeline, scripts)
         self.jobs = JobStore(pipeline, scripts, keys, self._claims, self._submissions, waiting_limit)
@@ -150,12 +153,26 @@ class Store:
         born = await self._pipeline.send(("GET", self._keys("epoch")))
         return born.decode() if born else ""
 
-    async def settle_epoch(self) -> str:
-        """Read the birth of this store, and give it one if it has none: then an empty store is known again."""
-        seconds, microseconds = await self._pipeline.send(("TIME",))
-        epoch = f"{int(seconds) * 1000 + int(microseconds) // 1000}-{secrets.token_hex(8)}"  # as register.lua writes it
-        born = await self._pipeline.send(("SET", self._keys("epoch"), epoch, "NX", "GET"))
-        return born.decode() if born else epoch
+    async def identify(self) -> str:
+        """Return the epoch of this store, as `initialize` does, with no script for a store that has all it needs.
+
+        Raises:
+            StoreUnavailable: it does not answer, or has a format of another release (`needs_other_release`).
+            StoreFull: it is new and has no room.
+        """
+        epoch, number = await self._pipeline.send(("MGET", self._keys("epoch"), self._keys("format")))
+        return epoch.decode() if epoch and is_known(number) else await self.initialize()
+
+    async def initialize(self) -> str:
+        """Return the epoch of this store; a new store gets one, and its format.
+
+        Raises:
+            StoreUnavailable: it does not answer, or has a format of another release (`needs_other_release`).
+            StoreFull: it is new and has no room.
+        """
+        command = self._scripts["initialize"].command(self._keys.tag, {"epoch": secrets.token_hex(8)})
+        epoch: bytes = await self._pipeline.send(command)
+        return epoch.decode()
 
     async def durability(self) -> Durability:
         """Read what the store keeps of what it has answered.

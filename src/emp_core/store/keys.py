@@ -36,6 +36,7 @@ OWNERS: Final = {
     "idem:": "idempotency keys; a day",
     "sweep": "the last sweep; for ever",
     "epoch": "the birth of this store; for ever",
+    "format": "the number of the store's format (format.py); for ever",
     "seq": "the submission counter; for ever",
     "broken": "records that could not be read, capped",
     "paused": "paused types; resume",

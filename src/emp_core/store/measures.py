@@ -57,6 +57,7 @@ class Measured:
         failures: how many jobs failed, by job type and reason.
         oldest_pending: as in `Stats`.
         paused: the job types that are paused.
+        set_aside: how many records were ever set aside because they could not be read.
         workers: the workers with a lease, at most a thousand of them.
         workers_beyond: how many more there are.
         memory_used: bytes; 0 where the store does not say.
@@ -72,6 +73,7 @@ class Measured:
     failures: Mapping[str, Mapping[str, int]]
     oldest_pending: Mapping[str, datetime]
     paused: frozenset[str]
+    set_aside: int
     workers: Sequence[WorkerReading]
     workers_beyond: int
     memory_used: int
@@ -99,7 +101,7 @@ class Measures:
         begun = clock()
         reply, memory = await asyncio.gather(self._pipeline.send(command), read_memory(self._pipeline))
         took = timedelta(seconds=clock() - begun)
-        now, epoch, sums, totals, paused, kept, workers, *rows = reply
+        now, epoch, sums, totals, paused, kept, set_aside, workers, *rows = reply
         counts = read_counts(pairs(sums))
         durations, failures = _read_totals(pairs(totals))
         return Measured(
@@ -114,6 +116,7 @@ class Measures:
             failures=failures,
             oldest_pending=await self._views.oldest_pending(counts),
             paused=frozenset(name.decode() for name in paused),
+            set_aside=set_aside,
             workers=tuple(_read_worker(row, _time(now)) for row in rows),
             workers_beyond=max(0, workers - len(rows)),
             memory_used=memory[0],

@@ -28,6 +28,7 @@ class Refusal:
         may_have_run: whether the call may have been carried out all the same.
         stops_start: whether a server or a worker that meets it at its start ends with exit code 2. One that runs goes
             on and tries again: the store's side may be mended without it.
+        stops: whether a running server or worker ends with exit code 2, too: only another release can go on.
     """
 
     says: str
@@ -36,6 +37,7 @@ class Refusal:
     words: str = "the store cannot answer now"
     may_have_run: bool = False
     stops_start: bool = False
+    stops: bool = False
 
 
 _FULL: Final = "the store refuses to write"
@@ -48,6 +50,14 @@ REFUSED: Final = Refusal("the connection is refused", "it does not run, or not t
 MAX_CLIENTS: Final = Refusal("max number of clients reached", "it has `maxclients` connections")
 NOT_LET_IN: Final = Refusal(
     "NOAUTH", "it wants a password, and redis_url has none", words=_NOT_LET_IN, stops_start=True
+)
+
+FORMAT: Final = Refusal(
+    "EMPFORMAT",
+    "it was written by a release with another format",
+    words="this release cannot work on the store",
+    stops_start=True,
+    stops=True,
 )
 
 REFUSALS: Final = (
@@ -68,6 +78,7 @@ REFUSALS: Final = (
     Refusal("WRONGPASS", "the user or the password in redis_url is wrong", words=_NOT_LET_IN, stops_start=True),
     Refusal("NOPERM", "its user may not run EMP's commands", words=_NOT_LET_IN, stops_start=True),
     Refusal("DENIED", "it is in protected mode", words=_NOT_LET_IN, stops_start=True),
+    FORMAT,
     MAX_CLIENTS,
     TIMEOUT,
     LOST,
@@ -121,6 +132,12 @@ def stops_start(error: StoreError) -> bool:
     """Tell whether a process that meets this error at its start should end: waiting will not mend it."""
     row = _BY_CODE.get(error.code)
     return row is not None and row.stops_start
+
+
+def needs_other_release(error: StoreError) -> bool:
+    """Return whether a process that meets this error has to end: the store has the format of another release."""
+    row = _BY_CODE.get(error.code)
+    return row is not None and row.stops
 
 
 def was_sent(error: Exception) -> bool:

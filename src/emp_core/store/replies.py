@@ -95,9 +95,13 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Duties:
-    """What a sweep found due. Nothing is, when it was another process's turn."""
+    """What a sweep found due. Nothing is, when it was another process's turn.
+
+    `set_aside` is how many records were ever set aside because they could not be read.
+    """
 
     promote: bool
     expire: bool
     recover: bool
     retain: bool
+    set_aside: int = 0

@@ -10,6 +10,7 @@ A header says what a script is called with:
     -- FLAGS allow-oom
 
 ARGV names become locals of the script; with ITEM, `ITEMS` is the number of items and `item(i)` gives the fields of one.
+A script refuses a store of another format before it does anything (see format.py), unless its header has `FORMAT any`.
 """
 
 from __future__ import annotations
@@ -20,11 +21,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 
+from emp_core.store.format import NEWEST_FORMAT, OLDEST_FORMAT
 from emp_core.store.keys import feed_kind
 
 Arg = str | bytes | int | float
 
-_HEADER = re.compile(r"^-- (KEYS|ARGV|ITEM|FLAGS)\b[ ]*(.*)$", re.MULTILINE)
+_HEADER = re.compile(r"^-- (KEYS|ARGV|ITEM|FLAGS|FORMAT)\b[ ]*(.*)$", re.MULTILINE)
+_FORMATS = f"local OLDEST_FORMAT, NEWEST_FORMAT = {OLDEST_FORMAT}, {NEWEST_FORMAT}"
+_REFUSE_OTHER_FORMATS = """do
+  local refused = refuse_format(%s)
+  if refused then return refused end
+end"""
 _CLOCK = "local NOW = now()"
 _SHIFTED_CLOCK = """local OFFSET = redis.call('GET', KEYS[1] .. ':offset') or '0'
 local NOW = string.find(OFFSET, '^=') and tonumber(string.sub(OFFSET, 2)) or now() + tonumber(OFFSET)"""
@@ -112,6 +119,7 @@ def _script(name: str, prelude: str, body: str, shebang: bool) -> Script:
     arguments, fields = tuple(header.get("ARGV", ())), tuple(header.get("ITEM", ()))
     flags = ",".join(header["FLAGS"])
     first = (f"#!lua flags={flags}\n" if flags else "#!lua\n") if shebang else ""
-    text = f"{first}{prelude}\n{_bindings(arguments, fields)}\n{body}"
+    guard = "" if "FORMAT" in header else _REFUSE_OTHER_FORMATS % str("no-writes" in flags).lower()
+    text = "\n".join((f"{first}{_FORMATS}", prelude, guard, _bindings(arguments, fields), body))
     sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()  # the name that Redis gives it
     return Script(name=name, text=text, sha=sha, arguments=arguments, fields=fields)

@@ -100,6 +100,10 @@ class Views:
         last = last_attempt(job, error) if job.state in FINAL_STATES else None
         return JobDetails(job, position, (*attempts, last) if last else tuple(attempts), result, error)
 
+    async def set_aside(self) -> int:
+        """Return how many records were set aside and wait for `emp doctor`; at most 1000 are kept."""
+        return int(await self._pipeline.send(("LLEN", self._keys("broken"))))
+
     async def payload(self, job_id: JobId) -> bytes | None:
         """Read a job's payload, byte for byte."""
         payload: bytes | None = await self._pipeline.send(("GET", self._keys("payload", job_id)))

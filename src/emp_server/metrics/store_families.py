@@ -81,6 +81,11 @@ def _store(measured: Measured) -> Iterator[Metric]:
     if measured.born is not None:
         born.add_metric((), measured.born.timestamp())
     yield born
+    yield CounterMetricFamily(
+        "emp_jobs_set_aside",
+        "Job records that could not be read and were set aside: no worker gets these jobs, see `emp doctor`.",
+        value=measured.set_aside,
+    )
 
 
 def _jobs(measured: Measured, label: JobTypeLabel) -> Iterator[Metric]:

@@ -38,10 +38,17 @@ class Finding:
 
 
 def findings(
-    rows: Sequence[TypeRow], workers: Sequence[WorkerInfo], gone: Sequence[WorkerInfo], now: datetime
+    rows: Sequence[TypeRow],
+    workers: Sequence[WorkerInfo],
+    gone: Sequence[WorkerInfo],
+    now: datetime,
+    set_aside: int = 0,
 ) -> list[Finding]:
-    """Give everything that needs attention, what stands still first."""
+    """Return everything that needs attention, the worst first; `set_aside` counts records that could not be read."""
     found = [*_of_workers(workers, gone, now), *(each for row in rows for each in _of_type(row, workers, now))]
+    if set_aside:
+        why = "their records could not be read, so no worker gets them; `emp doctor` names them and says what to do"
+        found.append(Finding(Level.BAD, f"{plural(set_aside, 'job')} set aside", why, "/system"))
     return sorted(found, key=lambda finding: finding.level is not Level.BAD)
 
 

@@ -37,19 +37,20 @@ class Span(BaseModel):
 async def show_overview(parts: TheParts, caller: TheCaller, asked: Annotated[Span, Query()]) -> Response:
     """Show whether EMP works, and what needs attention."""
     store = parts.store
-    recent, workers, gone, failed, durability = await asyncio.gather(
+    recent, workers, gone, failed, durability, set_aside = await asyncio.gather(
         read_recent(parts),
         store.workers.list(),
         store.workers.gone(),
         store.views.list(JobFilter(state=JobState.FAILED), None, FAILED_SHOWN),
         store.durability(),
+        store.views.set_aside(),
     )
     return page(
         "overview.html",
         caller,
         now=recent.now,
         span=asked.span,
-        findings=findings(recent.rows, workers, gone, recent.now),
+        findings=findings(recent.rows, workers, gone, recent.now, set_aside),
         rows=recent.rows,
         waiting=sum(row.pending for row in recent.rows),
         scheduled=sum(row.scheduled for row in recent.rows),

@@ -19,11 +19,13 @@ async def livez() -> Response:
 
 async def readyz(parts: TheParts) -> Response:
     """Make a round trip to the store, and say what it keeps: 200, or 503 while it is away."""
-    durability, epoch = await asyncio.gather(parts.store.durability(), parts.store.epoch())
+    store = parts.store
+    durability, epoch, set_aside = await asyncio.gather(store.durability(), store.epoch(), store.views.set_aside())
     answer = HealthAnswer(
         "ready",
         epoch,
         parts.watch.emptied,
         DurabilityAnswer(str(durability.level), durability.why, durability.replicas),
+        set_aside,
     )
     return Response(msgspec.json.encode(answer), media_type=media.JSON)

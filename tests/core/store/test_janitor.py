@@ -6,6 +6,7 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from emp_core.ids import new_job_id
 from emp_core.janitor import Janitor
@@ -42,6 +43,36 @@ async def test_two_janitors_take_turns(engine: Engine) -> None:
     await Janitor(engine.store).step()
 
     assert (await engine.job(job_id)).state is JobState.SCHEDULED
+
+
+async def test_records_that_were_set_aside_are_logged_once(engine: Engine) -> None:
+    """By every process that sweeps: how many are new, and how many wait for the doctor."""
+    janitor, other = Janitor(engine.store), Janitor(engine.store)
+    await janitor.step()
+    await engine.client.hdel(engine.keys("job", await engine.submit()), "type")
+    await engine.claim(await engine.worker())
+
+    with capture_logs() as logs:
+        for _ in range(2):
+            await engine.pass_time(seconds=1)
+            await janitor.step()
+            await other.step()
+
+    assert [(line["log_level"], line["event"], line["new"], line["waiting"]) for line in logs] == [
+        ("warning", "records_set_aside", 1, 1)
+    ] * 2
+
+
+async def test_records_that_the_doctor_has_settled_are_not_logged(engine: Engine) -> None:
+    """A process that starts later has nothing to warn of."""
+    await engine.client.hdel(engine.keys("job", await engine.submit()), "type")
+    await engine.claim(await engine.worker())
+    await engine.client.delete(engine.keys("broken"))
+
+    with capture_logs() as logs:
+        await Janitor(engine.store).step()
+
+    assert logs == []
 
 
 async def test_a_store_that_is_away_is_waited_for(namespace: str) -> None:

@@ -16,7 +16,7 @@ from .soak import Soak, random_steps
 
 pytestmark = pytest.mark.anyio
 
-FOR_EVER = {"counts", "totals", "sweep", "epoch", "seq", "lost", "types", "keys"}
+FOR_EVER = {"counts", "totals", "sweep", "epoch", "format", "seq", "lost", "types", "keys"}
 SHORT_LIVED = {"wake", "bell", "minute", "idem", "session"}
 OF_A_JOB = {"payload", "result", "error", "attempts", "log"}
 

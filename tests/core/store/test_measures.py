@@ -146,7 +146,7 @@ async def test_of_many_workers_the_rest_is_counted(engine: Engine, monkeypatch: 
 async def test_the_birth_of_the_store_is_in_its_epoch(engine: Engine) -> None:
     """Whoever gives it: a worker that registers, or a server."""
     assert (await engine.store.measures.measure()).born is None
-    epoch = await engine.store.settle_epoch()
+    epoch = await engine.store.initialize()
     by_server = (await engine.store.measures.measure()).born
     await engine.client.delete(engine.keys("epoch"))
     await engine.worker()

@@ -144,19 +144,6 @@ async def test_the_death_of_a_child_is_a_loss_and_confirms_a_suspicion(engine: E
     assert b"suspect" not in await engine.value(engine.keys("job", job.job_id))
 
 
-async def test_a_worker_that_confirms_no_starts_is_charged_with_what_it_has_claimed(engine: Engine) -> None:
-    """An older one may have called the handler of any claimed job: nothing is known to be innocent."""
-    job_id = await engine.submit(max_attempts=9)
-    for _ in range(3):
-        worker = await engine.worker()
-        await engine.client.hdel(engine.keys("worker", worker), "confirms")
-        await engine.claim(worker)
-        await engine.lose(worker)
-
-    job = await engine.job(job_id)
-    assert (job.state, job.reason, job.losses) == (JobState.FAILED, Reason.POISONED, 3)
-
-
 @pytest.mark.every_engine
 async def test_a_silent_worker_is_lost_after_its_lease(engine: Engine) -> None:
     """Not before; and while anybody sweeps, within a second after."""

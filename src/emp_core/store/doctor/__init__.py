@@ -44,13 +44,21 @@ class Doctor:
     cap: int = KEYS_LOOKED_AT
 
     async def examine(self) -> list[Finding]:
-        """Answer every question, always in the same order."""
-        return [*await self._service(await service.read_info(self.patient)), *await self._keys(), *await self._fleet()]
+        """Answer every question, always in the same order; of records of another format only that they are."""
+        if (of_format := await service.store_format(self.patient)).severity is not Severity.OK:
+            return [of_format]
+        return [
+            of_format,
+            *await self._service(await service.read_info(self.patient)),
+            *await self._keys(),
+            *await self._fleet(),
+        ]
 
     async def glance(self) -> Glance:
         """Answer the questions that cost the same however many jobs there are: no key is walked."""
         info = await service.read_info(self.patient)
-        return Glance([*await self._service(info), *await self._fleet()], info)
+        of_format = await service.store_format(self.patient)
+        return Glance([of_format, *await self._service(info), *await self._fleet()], info)
 
     async def mend(self, findings: Sequence[Finding]) -> int:
         """Mend what the findings name; give how much was mended."""

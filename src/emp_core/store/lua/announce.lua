@@ -4,7 +4,8 @@
 -- ITEM  field announcement
 -- REPLY OK
 -- FLAGS allow-oom
--- The tag is the namespace's, not a partition's. A value is the Unix milliseconds of the last announcement, a space and JSON.
+-- FORMAT any
+-- The tag is the namespace's, not a partition's, so there is no format here; register, which comes first, has checked it. A value is the Unix milliseconds of the last announcement, a space and JSON.
 local known = call('HGETALL', T .. ':types')
 for i = 1, #known, 2 do
   local seen = tonumber(string.match(known[i + 1], '^%d+'))

@@ -22,6 +22,28 @@ local STAMP = format('%.3f', NOW / 1000)
 local function int(n) return format('%d', n) end
 local NOW_TEXT = int(NOW)
 
+-- The format of the store (see format.py). A store without a number and without an epoch or a job is new: what writes gives
+-- it the oldest format that this release knows.
+local FORMAT = OLDEST_FORMAT
+local function refuse_format(reads_only)
+  local number = redis.pcall('GET', T .. ':format')
+  if number == '1' then return nil end -- what nearly all have
+  if not number then
+    if call('EXISTS', T .. ':epoch', T .. ':seq') > 0 then
+      return redis.error_reply('EMPFORMAT the store has no format number, so an older release has written it. Stop the '
+        .. 'processes of that release, then run `emp store migrate`')
+    end
+    if not reads_only then call('SET', T .. ':format', FORMAT) end
+    return nil
+  end
+  FORMAT = type(number) == 'string' and string.find(number, '^%d+$') and #number < 10 and tonumber(number) or 0
+  if FORMAT >= OLDEST_FORMAT and FORMAT <= NEWEST_FORMAT then return nil end
+  return redis.error_reply('EMPFORMAT the store has format ' .. (FORMAT > 0 and number or '(unreadable)') .. ', this release '
+    .. 'works with formats ' .. OLDEST_FORMAT .. ' to ' .. NEWEST_FORMAT .. '. ' .. (FORMAT > NEWEST_FORMAT
+    and 'Install the release that the other processes on this store run'
+    or 'Stop the processes of the older release, then run `emp store migrate`'))
+end
+
 local function quote(text)
   if not text or text == '' then return '""' end
   return cjson.encode(text)
@@ -197,12 +219,14 @@ local function load(id)
   return job
 end
 
--- A record that cannot be read must not stop a sweep or a claim: it leaves its index and waits for `emp doctor`.
+-- A record that cannot be read must not stop a sweep or a claim: it leaves its index and waits for `emp doctor`. It is counted,
+-- so that the next sweep can log it.
 local function set_aside(index, id, why)
   call('ZREM', index, id)
   call('LPUSH', T .. ':broken', '{"id":' .. quote(id) .. ',"index":' .. quote(index) .. ',"why":' .. quote(why or 'no record')
     .. ',"at":' .. STAMP .. '}')
   call('LTRIM', T .. ':broken', 0, 999)
+  call('HINCRBY', T .. ':sweep', 'set_aside', 1)
 end
 
 -- A string beside the job's hash: its payload, its error. nil where it is gone or is something else.
@@ -369,6 +393,12 @@ local function honour_cancel(job, verb)
   if not job.cancel_at then return false end
   finish(job, 'cancelled', verb)
   return true
+end
+
+-- Return the store's epoch: the Unix milliseconds of its birth, a dash and something random. A new store gets this one.
+local function set_epoch(random)
+  call('SET', T .. ':epoch', NOW_TEXT .. '-' .. random, 'NX')
+  return call('GET', T .. ':epoch')
 end
 
 -- Delete all that is a worker's, and keep a record of how it went.

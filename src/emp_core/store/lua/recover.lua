@@ -7,21 +7,21 @@
 --
 -- A loss is charged to a job whose handler ran in the worker's own process. Starts are written behind, so the handler of a
 -- job that is still claimed may have been called: the first time, the attempt counts and the job becomes a suspect. A worker
--- that confirms calls the handler of a job with a mark or a loss only when the store has its start. So the second time such
--- a job was not begun, and its attempt does not count.
+-- calls the handler of a job with a mark or a loss only when the store has its start. So the second time such a job was not
+-- begun, and its attempt does not count.
 local hold_until = tonumber(call('HGET', T .. ':sweep', 'hold_until')) or 0
 local late = call('ZRANGEBYSCORE', T .. ':workers', '-inf', int(NOW), 'LIMIT', 0, 100)
 local budget, more, forgotten = tonumber(limit), 0, 0
 
-local function recover_job(job, why, confirms)
+local function recover_job(job, why)
   let_go(job)
   count('lost', job.type, 1)
   if honour_cancel(job, 'recover') then return end
   local error = '{"message":' .. quote('its worker was lost: ' .. why) .. '}'
   local is_in_doubt = job.suspect or (tonumber(job.losses) or 0) > 0
   local is_claimed = job.state == 'claimed'
-  local is_charged = not confirms or not is_claimed and job.place ~= 'child'
-  local is_unbegun = confirms and is_claimed and is_in_doubt
+  local is_charged = not is_claimed and job.place ~= 'child'
+  local is_unbegun = is_claimed and is_in_doubt
   if is_charged then charge_loss(job) end
   if is_charged and tonumber(job.losses) >= LOSSES_UNTIL_POISONED then
     finish_with_error(job, 'failed', 'recover', 'poisoned', error)
@@ -33,7 +33,7 @@ local function recover_job(job, why, confirms)
     if is_unbegun then
       call('HSET', T .. ':job:' .. job.id, 'attempt', int(job.attempt - 1))
       call('HINCRBY', T .. ':job:' .. job.id, 'releases', 1)
-    elseif is_claimed and not is_charged then
+    elseif is_claimed then
       call('HSET', T .. ':job:' .. job.id, 'suspect', '1')
     end
     forget_attempt(job)
@@ -46,8 +46,7 @@ local taken = 0
 for _, worker in ipairs(late) do
   local key = T .. ':worker:' .. worker
   if call('TYPE', key).ok ~= 'hash' then call('DEL', key) end
-  local facts = call('HMGET', key, 'lost', 'confirms')
-  local lost = facts[1]
+  local lost = call('HGET', key, 'lost')
   if lost or NOW >= hold_until then
     if not lost then
       lost = 'no sign of life for a lease'
@@ -59,7 +58,7 @@ for _, worker in ipairs(late) do
     local ids = budget > 0 and call('SRANDMEMBER', T .. ':held:' .. worker, budget) or {}
     for _, id in ipairs(ids) do
       local job = load(id)
-      if job and is_running(job) and job.worker == worker then recover_job(job, lost, facts[2]) else
+      if job and is_running(job) and job.worker == worker then recover_job(job, lost) else
         srem(T .. ':held:' .. worker, id)
         if not job then set_aside(T .. ':running', id, 'its worker was lost, and the job cannot be read') end
       end

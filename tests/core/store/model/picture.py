@@ -9,6 +9,7 @@ from typing import Any
 import redis
 
 from emp_core.jobs import FINAL_STATES, JobState
+from emp_core.store.format import OLDEST_FORMAT
 from emp_core.store.records import BEGINS_WITH
 
 from . import Model, ModelJob
@@ -52,6 +53,7 @@ def wanted(model: Model) -> Picture:
     picture["idem"] = sorted(f"{job_id} {digest}".encode() for job_id, digest in model.idempotency.values())
     picture["types"] = model.types
     picture["epoch"] = model.has_epoch
+    picture["format"] = OLDEST_FORMAT
     picture["seq"] = model.seq
     if model.swept_at is not None:
         picture["sweep"] = {"at": str(model.swept_at), "hold_until": str(model.hold_until)}
@@ -110,7 +112,6 @@ def _worker(known: ModelWorker) -> dict[str, str]:
         "info": json.dumps(INFO),
         "started_at": str(known.started_at),
         "renewed_at": str(known.renewed_at),
-        "confirms": "1",
         "lost": known.lost,
         "draining": "1" if known.draining else None,
         "lag": "0.000" if known.renewed else None,
@@ -212,5 +213,6 @@ _READ_AS = {
     "minute": _numbers,
     "types": lambda fields: {name: int(value.split(" ", 1)[0]) for name, value in fields.items()},
     "epoch": bool,
+    "format": int,
     "seq": int,
 }

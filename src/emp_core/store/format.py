@@ -1,0 +1,32 @@
+"""The store's format: which releases may work on one store together.
+
+The key `format` of a partition holds a number. Every script reads it and refuses a number that this release does not
+know, so a process of another release does nothing to the store. Within one format, records are read leniently: unknown
+fields survive, missing ones have defaults.
+
+The number rises when something is first *used* that older releases would do wrong (`require_format` in prelude.lua),
+not when a newer process starts. A rolling upgrade may mix releases for as long as only what both know is used. A new
+store begins with the oldest format that its first process knows. A store without a number is either new, or was written
+by a release from before the number; such a store has to be migrated (`emp store migrate`).
+
+| format | what older releases would do wrong |
+| --- | --- |
+| 1 | the first with a number: before it, records had other fields |
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+OLDEST_FORMAT: Final = 1
+"""The oldest format that this release works with."""
+NEWEST_FORMAT: Final = 1
+"""The newest format that this release works with."""
+
+
+def is_known(number: bytes | None) -> bool:
+    """Return whether this release works with the format of this number."""
+    return number in _KNOWN
+
+
+_KNOWN: Final = frozenset(str(number).encode() for number in range(OLDEST_FORMAT, NEWEST_FORMAT + 1))
