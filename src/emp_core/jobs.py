@@ -50,6 +50,15 @@ class Reason(StrEnum):
     RESULT_TOO_LARGE = "result_too_large"
 
 
+class OnWorkerLost(StrEnum):
+    """What becomes of a claimed job when the process that performs it dies, a worker or a child of it."""
+
+    RETRY = "retry"
+    """It runs again while attempts are left."""
+    FAIL = "fail"
+    """It fails: how far its handler got is not known."""
+
+
 @dataclass(frozen=True, slots=True)
 class Transition:
     """One legal move: the verb that makes it, and the states it leads from and to (None: the job does not exist)."""
@@ -159,6 +168,7 @@ class Submission(Struct, frozen=True):
     owner: str = ""
     trace: str = ""
     expires_at: datetime | None = None
+    on_worker_lost: OnWorkerLost = OnWorkerLost.RETRY
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +204,7 @@ class ClaimedJob(Struct, frozen=True):
     handle: bytes = b""
     trace: str = ""
     is_suspect: bool = False
+    on_worker_lost: OnWorkerLost = OnWorkerLost.RETRY
 
     @property
     def is_in_doubt(self) -> bool:

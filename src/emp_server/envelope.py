@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from emp_core.errors import InvalidRequest, TooLarge
-from emp_core.jobs import MAX_ATTEMPTS_LIMIT, PRIORITY_MAX, PRIORITY_MIN, TAG_LENGTH, TAGS_LIMIT
+from emp_core.jobs import MAX_ATTEMPTS_LIMIT, PRIORITY_MAX, PRIORITY_MIN, TAG_LENGTH, TAGS_LIMIT, OnWorkerLost
 from emp_server import strict_json
 
 Moment = int | float | str
@@ -58,6 +58,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ] = None
     max_attempts: Annotated[int, Meta(ge=1, le=MAX_ATTEMPTS_LIMIT)] | None = None
     backoff: BackoffOption | None = None
+    on_worker_lost: Annotated[
+        OnWorkerLost | None,
+        Meta(description="when the process that performs it dies: retry while attempts are left, or fail"),
+    ] = None
     retention: Annotated[Moment | None, Meta(description=f"how long it is kept after its end, {_DURATION}")] = None
     tags: Annotated[
         tuple[Annotated[str, Meta(min_length=1, max_length=TAG_LENGTH)], ...],
@@ -76,6 +80,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             and self.progress_timeout is None
             and self.max_attempts is None
             and self.backoff is None
+            and self.on_worker_lost is None
             and self.retention is None
             and not self.tags
         )

@@ -10,7 +10,15 @@ import msgspec
 
 from emp_core.errors import InvalidRequest, TooLarge
 from emp_core.ids import new_job_id
-from emp_core.jobs import LONGEST_DELAY, MAX_ATTEMPTS_DEFAULT, Announcement, Backoff, Idempotency, Submission
+from emp_core.jobs import (
+    LONGEST_DELAY,
+    MAX_ATTEMPTS_DEFAULT,
+    Announcement,
+    Backoff,
+    Idempotency,
+    OnWorkerLost,
+    Submission,
+)
 from emp_server.envelope import BackoffOption, Moment, Options
 
 SHORTEST: Final = timedelta(milliseconds=1)
@@ -63,6 +71,7 @@ def make_submission(
         progress_timeout=_duration("progress_timeout", wanted.progress_timeout, ours.get("progress_timeout")),
         max_attempts=attempts,
         backoff=_backoff(wanted.backoff, ours.get("backoff")),
+        on_worker_lost=wanted.on_worker_lost or _on_worker_lost(ours),
         retention=_duration("retention", wanted.retention, ours.get("retention"), shortest=timedelta(0)),
         tags=_tags(wanted.tags),
         schema_digest=known.digest,
@@ -175,6 +184,12 @@ def _backoff(wanted: BackoffOption | None, default: Mapping[str, Any] | None) ->
         cap=plain.cap if cap is None else cap,
         jitter=asked.jitter if asked.jitter is not None else float(given.get("jitter", plain.jitter)),
     )
+
+
+def _on_worker_lost(ours: Mapping[str, Any]) -> OnWorkerLost:
+    """Return the type's choice; a later release may have announced one that is not known here."""
+    word = ours.get("on_worker_lost", OnWorkerLost.RETRY)
+    return OnWorkerLost(word) if word in tuple(OnWorkerLost) else OnWorkerLost.RETRY
 
 
 def _tags(wanted: tuple[str, ...]) -> tuple[str, ...]:

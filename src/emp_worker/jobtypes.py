@@ -27,6 +27,7 @@ from emp_core.jobs import (
     PAYLOAD_LIMIT,
     Announcement,
     Backoff,
+    OnWorkerLost,
 )
 from emp_worker.failures import InvalidJobType
 from emp_worker.signatures import Signature, read_signature
@@ -54,9 +55,10 @@ class JobType:
     with `isolation="process"` in a child process that can be killed; `memory_limit` (bytes) bounds that.
     The payload's pydantic model and the result's type come from its annotations unless given. Times are seconds or
     timedeltas: `timeout` ends an attempt, `progress_timeout` ends one that shows no sign of life, `expires_in` bounds
-    the wait for the first claim, `retention` is how long a final job is kept. `concurrency` is the most that run at
-    once in one worker. `lifespan` makes a context manager (sync, entered in a thread, or async), entered once per
-    process before the type's first job; its value is `job.resources`.
+    the wait for the first claim, `retention` is how long a final job is kept. With `on_worker_lost="fail"` a job fails
+    when the process that performs it dies; else it runs again while attempts are left. `concurrency` is the most
+    that run at once in one worker. `lifespan` makes a context manager (sync, entered in a thread, or async), entered
+    once per process before the type's first job; its value is `job.resources`.
 
     Raises:
         InvalidJobType: something does not fit; the message says what to do.
@@ -75,6 +77,7 @@ class JobType:
     expires_in: timedelta | None
     max_attempts: int
     backoff: Backoff | None
+    on_worker_lost: OnWorkerLost
     isolation: Isolation
     is_async: bool
     concurrency: int | None
@@ -101,6 +104,7 @@ class JobType:
         expires_in: Seconds | None = None,
         max_attempts: int = MAX_ATTEMPTS_DEFAULT,
         backoff: Backoff | None = None,
+        on_worker_lost: str = OnWorkerLost.RETRY,
         isolation: str | None = None,
         concurrency: int | None = None,
         memory_limit: int | None = None,
@@ -130,6 +134,7 @@ class JobType:
                 "expires_in": _duration("expires_in", expires_in),
                 "max_attempts": _count("max_attempts", max_attempts, MAX_ATTEMPTS_LIMIT),
                 "backoff": _backoff(backoff),
+                "on_worker_lost": _on_worker_lost(on_worker_lost),
                 "isolation": _isolation(isolation, signature),
                 "is_async": signature.is_async,
                 "concurrency": None if concurrency is None else _count("concurrency", concurrency, 10_000),
@@ -155,6 +160,7 @@ class JobType:
             "progress_timeout": _seconds(self.progress_timeout),
             "expires_in": _seconds(self.expires_in),
             "max_attempts": self.max_attempts,
+            "on_worker_lost": self.on_worker_lost if self.on_worker_lost is OnWorkerLost.FAIL else None,
             "retention": _seconds(self.retention),
             "payload_limit": self.payload_limit,
             "isolation": self.isolation.value,
@@ -243,6 +249,12 @@ def _backoff(backoff: Backoff | None) -> Backoff | None:
     if not 1 <= backoff.factor <= _FACTOR_LIMIT or not 0 <= backoff.jitter <= 1:
         raise ValueError(f"backoff has a factor from 1 to {_FACTOR_LIMIT:.0f} and a jitter from 0 to 1; got {backoff}")
     return backoff
+
+
+def _on_worker_lost(wish: str) -> OnWorkerLost:
+    if wish not in tuple(OnWorkerLost):
+        raise ValueError(f"on_worker_lost is {wish!r}; give one of {', '.join(OnWorkerLost)}")
+    return OnWorkerLost(wish)
 
 
 def _isolation(wish: str | None, signature: Signature) -> Isolation:

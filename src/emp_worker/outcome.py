@@ -13,6 +13,7 @@ from emp_core.jobs import (
     Cancelled,
     ClaimedJob,
     Failed,
+    OnWorkerLost,
     Outcome,
     Reason,
     Released,
@@ -74,6 +75,8 @@ def _lost(error: ChildDied, job: ClaimedJob, job_type: JobType, unit: float) -> 
 
     A loss that was in doubt counts now.
     """
+    if job.on_worker_lost is OnWorkerLost.FAIL:
+        return Failed(job.job_id, job.token, Reason.WORKER_LOST, error_json(error), is_loss=True)
     losses = job.losses + (2 if job.is_suspect else 1)
     if losses >= LOSSES_UNTIL_POISONED and job.attempt < job.max_attempts:
         return Failed(job.job_id, job.token, Reason.POISONED, error_json(error), is_loss=True)

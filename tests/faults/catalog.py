@@ -72,6 +72,7 @@ STORE: Final = (
         setup=_SMALL_DISK,
         missing=store_faults.no_small_disk,
     ),
+    Fault("store taken over by a newer release", store_faults.another_format),
     Fault("store restarted empty", store_faults.emptied, hold=2, setup=_EMPTIED),
 )
 

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from faults.facts import Violation
 from faults.rig import Rig, Setup
 
 T = TypeVar("T")
@@ -15,9 +16,10 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Effect:
-    """What showed that a fault took effect; empty where nothing has."""
+    """What showed that a fault took effect, empty where nothing has, and what was wrong while it stood."""
 
     evidence: str = ""
+    violations: list[Violation] = field(default_factory=list)
 
     def seen(self, evidence: object) -> None:
         """Note what was seen, if it says anything."""

@@ -184,6 +184,11 @@ MUTANTS: Final = (
         ),
     ),
     Mutant(
+        "format check removed",
+        ("store taken over by a newer release",),
+        (_lua("prelude", "FORMAT <= NEWEST_FORMAT then return nil end", "FORMAT > 0 then return nil end"),),
+    ),
+    Mutant(
         "loss charged to an unstarted job",
         ("worker killed three times",),
         (_lua("recover", "not is_claimed and job.place ~= 'child'", "job.place ~= 'child'"),),

@@ -53,7 +53,7 @@ class Runner:
                 time.sleep(WARM_UP)
             with fault.inject(rig) as effect:
                 time.sleep(fault.hold)  # the fault itself
-        wrong = self._settle()
+        wrong = [*effect.violations, *self._settle()]
         if not fault.may_lose and (losses := rig.losses() - lost):
             wrong.append(Violation(4, "the rig", f"{losses} jobs lost their worker, and every worker lived"))
         totals, violations = rig.check()

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import redis
 
+from emp_core.store.format import NEWEST_FORMAT
+from faults.facts import Violation
 from faults.fault import Effect, look_for
 from faults.history import Wiped
 from faults.rig import Rig
@@ -27,6 +29,27 @@ def killed(rig: Rig) -> Iterator[Effect]:
     yield effect
     rig.store.start()
     effect.seen(run_id(rig) != before and "another process serves the same data")
+
+
+@contextmanager
+def another_format(rig: Rig) -> Iterator[Effect]:
+    """Raise the format of the store, as a newer release does: every process ends with exit code 2.
+
+    When the format is set back, all of them are started again.
+    """
+    key, units = rig.keys("format"), [*rig.servers, *rig.workers]
+    known = rig.direct.get(key)
+    rig.direct.set(key, NEWEST_FORMAT + 1)
+    look_for(lambda: not any(unit.is_running() for unit in units), 20)
+    codes = {unit.name: unit.process.popen.poll() for unit in units}
+    wrong = "works on a store of a format that it does not know"
+    effect = Effect("every process ended with exit code 2" if set(codes.values()) == {2} else "")
+    effect.violations += [Violation(10, name, wrong) for name, code in codes.items() if code != 2]
+    yield effect
+    rig.direct.set(key, known)
+    for unit in units:
+        if not unit.is_running():
+            unit.start()
 
 
 def run_id(rig: Rig) -> str:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from emp_core.errors import InvalidRequest, TooLarge
-from emp_core.jobs import MAX_ATTEMPTS_DEFAULT, Backoff
+from emp_core.jobs import MAX_ATTEMPTS_DEFAULT, Backoff, OnWorkerLost
 from emp_server.envelope import BackoffOption, Options
 from emp_server.options import make_submission
 
@@ -22,6 +22,7 @@ FULL = replace(
         "progress_timeout": 2,
         "expires_in": 3,
         "retention": 4,
+        "on_worker_lost": "fail",
         "payload_limit": 10,
         "backoff": {"base": 1, "factor": 3, "cap": 9, "jitter": 0.5},
     },
@@ -37,6 +38,7 @@ def test_without_options_emp_s_defaults_hold():
 
     assert (job.priority, job.max_attempts, job.backoff, job.timeout) == (0, MAX_ATTEMPTS_DEFAULT, None, None)
     assert job.schema_digest == ANYTHING.digest
+    assert job.on_worker_lost is OnWorkerLost.RETRY
 
 
 def test_the_job_type_s_options_come_before_emp_s():
@@ -45,16 +47,31 @@ def test_the_job_type_s_options_come_before_emp_s():
     assert (job.max_attempts, job.timeout, job.progress_timeout) == (7, timedelta(seconds=1.5), timedelta(seconds=2))
     assert (job.expires_in, job.retention) == (timedelta(seconds=3), timedelta(seconds=4))
     assert job.backoff == Backoff(timedelta(seconds=1), 3, timedelta(seconds=9), 0.5)
+    assert job.on_worker_lost is OnWorkerLost.FAIL
+
+
+def test_a_choice_that_a_later_release_announces_is_read_as_the_default():
+    later = replace(ANYTHING, options={"on_worker_lost": "ask"})
+
+    assert make(Options(), later).on_worker_lost is OnWorkerLost.RETRY
 
 
 def test_the_client_s_options_come_before_the_job_type_s():
-    options = Options(max_attempts=2, timeout="PT1M", retention=0, backoff=BackoffOption(factor=1.5), priority=-5)
+    options = Options(
+        max_attempts=2,
+        timeout="PT1M",
+        retention=0,
+        backoff=BackoffOption(factor=1.5),
+        priority=-5,
+        on_worker_lost=OnWorkerLost.RETRY,
+    )
 
     job = make(options, FULL)
 
     assert (job.max_attempts, job.timeout, job.retention) == (2, timedelta(minutes=1), timedelta(0))
     assert job.backoff == Backoff(timedelta(seconds=1), 1.5, timedelta(seconds=9), 0.5)
     assert job.priority == -5
+    assert job.on_worker_lost is OnWorkerLost.RETRY
 
 
 def test_the_submission_s_expiry_wins_over_the_type_s_and_that_over_the_server_s():

@@ -76,6 +76,8 @@ BODIES = [
     b'{"job_type":"any.thing","payload":1,"expires_in":60}',
     b'{"job_type":"any.thing","payload":1,"expires_at":"2100-01-01T00:00:00Z"}',
     b'{"job_type":"any.thing","payload":1,"expires_at":1}',
+    b'{"job_type":"any.thing","payload":1,"on_worker_lost":"fail"}',
+    b'{"job_type":"any.thing","payload":1,"on_worker_lost":"ask"}',
     b'{"job_type":"text.words","payload":{"text":1,"more":2}}',
     b'{"job_type":"text.words","payload":{"text":"' + b"a" * 2000 + b'"}}',
     b'{"job_type":"any.think","payload":1}',

@@ -180,6 +180,8 @@ def test_a_result_that_has_no_schema_is_refused():
         ("progress_timeout", timedelta(days=400)),
         ("expires_in", 0),
         ("retention", -1),
+        ("on_worker_lost", "ask"),
+        ("on_worker_lost", None),
         ("max_attempts", 0),
         ("max_attempts", 1001),
         ("max_attempts", 1.5),
@@ -266,6 +268,7 @@ def test_an_announcement_says_what_the_server_needs():
         examples=[{"text": "one two"}, Text(text="three")],
         timeout=30,
         max_attempts=5,
+        on_worker_lost="fail",
         backoff=Backoff(base=timedelta(seconds=1)),
     )
 
@@ -283,6 +286,7 @@ def test_an_announcement_says_what_the_server_needs():
     assert announced.options == {
         "timeout": 30.0,
         "max_attempts": 5,
+        "on_worker_lost": "fail",
         "payload_limit": 16 * 1024 * 1024,
         "isolation": "async",
         "backoff": {"base": 1.0, "factor": 2.0, "cap": 300.0, "jitter": 0.2},

@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 from emp_core.errors import PayloadFault
-from emp_core.jobs import Backoff, Cancelled, Failed, Reason, Released, Retry
+from emp_core.jobs import Backoff, Cancelled, Failed, OnWorkerLost, Reason, Released, Retry
 from emp_worker import JobCancelled, JobError, JobType
 from emp_worker.error_json import error_json
 from emp_worker.failures import (
@@ -263,6 +263,7 @@ def test_the_error_is_valid_json_in_utf8_whatever_the_exception_does(error: Base
         ({"attempt": 2, "max_attempts": 10, "losses": 0, "is_suspect": True}, (Retry, Reason.ERROR)),
         ({"attempt": 2, "max_attempts": 10, "losses": 1, "is_suspect": True}, (Failed, Reason.POISONED)),
         ({"attempt": 3, "max_attempts": 3, "losses": 2}, (Failed, Reason.ERROR)),
+        ({"attempt": 1, "max_attempts": 9, "on_worker_lost": OnWorkerLost.FAIL}, (Failed, Reason.WORKER_LOST)),
     ],
 )
 def test_the_death_of_a_child_is_charged_and_the_third_loss_is_poison(fields, expected):

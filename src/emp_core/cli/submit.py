@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 @click.option("--expires-at", type=MOMENT, help="Fail it if no worker claims it by then.")
 @click.option("--timeout", type=DURATION, help="How long an attempt may run.")
 @click.option("--max-attempts", type=int, help="How often it may be tried.")
+@click.option(
+    "--on-worker-lost", type=click.Choice(["retry", "fail"]), help="Try it again if its process dies, or fail it."
+)
 @click.option("--tag", "tags", multiple=True, help="A word to find it by; may be repeated.")
 @click.option("--idempotency-key", help="Submitting again with this key gives the first job.")
 @click.option(

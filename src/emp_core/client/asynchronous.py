@@ -76,8 +76,8 @@ class AsyncEmpClient:
 
         `payload` is a pydantic model, anything that JSON can say, or `RawJson`. `options` are the fields of
         `JobRequest`: priority, delay, run_at, expires_in, expires_at, timeout, progress_timeout, max_attempts, backoff,
-        retention, tags, idempotency_key. With `wait` the answer comes when the job has ended, or after so many seconds
-        (a server holds an answer for a minute at most).
+        on_worker_lost, retention, tags, idempotency_key. With `wait` the answer comes when the job has
+        ended, or after so many seconds (a server holds an answer for a minute at most).
 
         Raises:
             UnknownJobType: nobody has announced this type; `near` holds names like it.

@@ -43,6 +43,7 @@ class JobOptions(TypedDict, total=False):
     progress_timeout: Seconds | None
     max_attempts: int | None
     backoff: Backoff | None
+    on_worker_lost: str | None
     retention: Seconds | None
     tags: Sequence[str]
     idempotency_key: str | None
@@ -54,7 +55,7 @@ class JobRequest:
 
     `payload` is a pydantic model, anything that JSON can say, or `RawJson`. `run_at` (an aware datetime) and `delay`
     exclude each other, and so do `expires_in`, which counts from when the job is due, and `expires_at` (an aware
-    datetime). `idempotency_key` makes the submission repeatable
+    datetime). `on_worker_lost` is `retry` or `fail`. `idempotency_key` makes the submission repeatable
     for a day; the client makes one where it is None.
     """
 
@@ -69,6 +70,7 @@ class JobRequest:
     progress_timeout: Seconds | None = None
     max_attempts: int | None = None
     backoff: Backoff | None = None
+    on_worker_lost: str | None = None
     retention: Seconds | None = None
     tags: Sequence[str] = ()
     idempotency_key: str | None = None
@@ -112,6 +114,7 @@ def _seconds(span: Seconds) -> float:
 def _options(request: JobRequest) -> Iterator[tuple[str, Any]]:
     yield "priority", request.priority
     yield "max_attempts", request.max_attempts
+    yield "on_worker_lost", request.on_worker_lost
     for name in ("delay", "expires_in", "timeout", "progress_timeout", "retention"):
         span: Seconds | None = getattr(request, name)
         yield name, None if span is None else _seconds(span)

@@ -12,6 +12,7 @@ by a release from before the number; such a store has to be migrated (`emp store
 | format | what older releases would do wrong |
 | --- | --- |
 | 1 | the first with a number: before it, records had other fields |
+| 2 | run a job again that is to fail when its worker is lost (`on_worker_lost`) |
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Final
 
 OLDEST_FORMAT: Final = 1
 """The oldest format that this release works with."""
-NEWEST_FORMAT: Final = 1
+NEWEST_FORMAT: Final = 2
 """The newest format that this release works with."""
 
 

@@ -22,6 +22,7 @@ from emp_core.jobs import (
     ClaimedJob,
     Job,
     JobState,
+    OnWorkerLost,
     Reason,
     Trouble,
 )
@@ -79,7 +80,7 @@ def read_backoff(text: str | bytes) -> Backoff | None:
 
 def read_claimed(payload: bytes, facts: bytes) -> ClaimedJob:
     """Read one job of a claim's answer, in the order that claim.lua gives."""
-    words = facts.decode("utf-8", "surrogateescape").split("\x1f", 14)
+    words = facts.decode("utf-8", "surrogateescape").split("\x1f", 15)
     return ClaimedJob(
         job_id=JobId(words[0]),
         job_type=words[1],
@@ -95,8 +96,9 @@ def read_claimed(payload: bytes, facts: bytes) -> ClaimedJob:
         timeout=duration(words[10]),
         progress_timeout=duration(words[11]),
         backoff=read_backoff(words[12]),
-        trace=words[13],
-        handle=words[14].encode("utf-8", "surrogateescape"),
+        on_worker_lost=OnWorkerLost(words[13]) if words[13] else OnWorkerLost.RETRY,
+        trace=words[14],
+        handle=words[15].encode("utf-8", "surrogateescape"),
     )
 
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 
 from emp_core.ids import JobId
-from emp_core.jobs import Backoff, Idempotency, JobState, Submission
+from emp_core.jobs import Backoff, Idempotency, JobState, OnWorkerLost, Submission
 from emp_core.store.records import milliseconds, moment, unix_milliseconds, write_backoff
 from emp_core.store.replies import Submitted, SubmitWord
 
@@ -39,6 +39,7 @@ def submission_item(job: Submission) -> SubmissionItem:
         job.progress_timeout,
         job.max_attempts,
         job.backoff,
+        job.on_worker_lost,
         job.retention,
         job.schema_digest,
         job.owner,
@@ -68,6 +69,7 @@ def _how(  # noqa: PLR0913, PLR0917 - by these the cache knows it
     progress_timeout: timedelta | None,
     max_attempts: int,
     backoff: Backoff | None,
+    on_worker_lost: OnWorkerLost,
     retention: timedelta | None,
     schema_digest: str,
     owner: str,
@@ -87,6 +89,7 @@ def _how(  # noqa: PLR0913, PLR0917 - by these the cache knows it
             milliseconds(progress_timeout),
             str(max_attempts),
             write_backoff(backoff),
+            on_worker_lost.value,
             milliseconds(retention),
             schema_digest,
             owner,

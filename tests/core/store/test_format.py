@@ -7,7 +7,7 @@ from redis.exceptions import ResponseError
 
 from emp_core.errors import StoreUnavailable
 from emp_core.ids import new_job_id
-from emp_core.jobs import Submission
+from emp_core.jobs import Idempotency, OnWorkerLost, Submission
 from emp_core.store import needs_other_release
 from emp_core.store.format import NEWEST_FORMAT, OLDEST_FORMAT
 
@@ -78,6 +78,28 @@ async def test_a_call_on_another_format_says_what_to_do(engine: Engine) -> None:
             await call
         assert needs_other_release(refused.value)
         assert refused.value.may_have_run is False
+
+
+async def test_the_format_rises_when_something_new_is_first_used(engine: Engine) -> None:
+    """Not when a newer process works on the store, and not by a submission that is refused."""
+    await engine.submit()
+    await engine.worker()
+    before = await engine.client.get(engine.keys("format"))
+
+    await engine.submit(on_worker_lost=OnWorkerLost.FAIL)
+    await engine.submit()
+
+    assert (before, await engine.client.get(engine.keys("format"))) == (b"1", b"2")
+
+
+async def test_a_submission_that_is_refused_raises_no_format(engine: Engine) -> None:
+    """What was not stored is no use of it."""
+    key = Idempotency("", "k", "d")
+    await engine.submit(idempotency=key)
+
+    await engine.submit(idempotency=key, on_worker_lost=OnWorkerLost.FAIL)
+
+    assert await engine.client.get(engine.keys("format")) == b"1"
 
 
 @pytest.mark.parametrize("key", ["epoch", "seq"])

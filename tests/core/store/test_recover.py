@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from emp_core.ids import WorkerId, new_job_id
-from emp_core.jobs import Failed, JobState, Reason, Retry, Started
+from emp_core.jobs import Failed, JobState, OnWorkerLost, Reason, Retry, Started
 from emp_core.store import ClaimWord, LeaseWord, LeaveWord, Reply
 
 from .conftest import OUTCOMES, TYPE, Engine
@@ -142,6 +142,20 @@ async def test_the_death_of_a_child_is_a_loss_and_confirms_a_suspicion(engine: E
 
     assert (await engine.job(job.job_id)).losses == 2
     assert b"suspect" not in await engine.value(engine.keys("job", job.job_id))
+
+
+@pytest.mark.parametrize("verb", [None, "start"], ids=["claimed", "in_progress"])
+async def test_a_job_that_is_to_fail_with_its_worker_does(engine: Engine, verb: str | None) -> None:
+    """It is not known how far its handler got, so it does not run again, whatever attempts are left."""
+    worker, job = await engine.claimed(on_worker_lost=OnWorkerLost.FAIL, max_attempts=9)
+    if verb:
+        await engine.write(verb, worker, job.job_id, job.token)
+
+    await engine.lose(worker)
+
+    seen = await engine.job(job.job_id)
+    assert job.on_worker_lost is OnWorkerLost.FAIL
+    assert (seen.state, seen.reason, seen.attempt) == (JobState.FAILED, Reason.WORKER_LOST, 1)
 
 
 @pytest.mark.every_engine

@@ -4,7 +4,7 @@
 -- ITEM  job_type room pool pool_room plugin
 -- REPLY word; milliseconds until the next scheduled job is due, or -1; 1 if claimable jobs stay behind; then two words per
 -- REPLY job: its payload, and with \31 between them id type token attempt max_attempts priority losses suspect digest refusals
--- REPLY timeout progress_timeout backoff trace handle
+-- REPLY timeout progress_timeout backoff on_lost trace handle
 -- FLAGS allow-oom
 -- Types may share a pool of slots: a pool's room bounds all its types together.
 -- Words: OK; LOST (no lease: register under a new id), LATE (the lease is overdue: renew first), DRAINING, OLD (a lower
@@ -26,7 +26,7 @@ local function give(job, payload)
     .. '\31' .. job.priority .. '\31' .. (job.losses or '0') .. '\31' .. (job.suspect or '')
     .. '\31' .. (job.digest or '') .. '\31' .. (job.refusals or '0')
     .. '\31' .. (job.timeout or '') .. '\31' .. (job.progress_timeout or '') .. '\31' .. (job.backoff or '')
-    .. '\31' .. (job.trace or '') .. '\31' .. (job.handle or '')
+    .. '\31' .. (job.on_lost or '') .. '\31' .. (job.trace or '') .. '\31' .. (job.handle or '')
   words = words + 2
 end
 

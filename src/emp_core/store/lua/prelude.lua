@@ -44,6 +44,14 @@ local function refuse_format(reads_only)
     or 'Stop the processes of the older release, then run `emp store migrate`'))
 end
 
+-- Raise the format before the first write that releases of older formats would do wrong.
+local function require_format(number)
+  if FORMAT < number then
+    FORMAT = number
+    call('SET', T .. ':format', FORMAT)
+  end
+end
+
 local function quote(text)
   if not text or text == '' then return '""' end
   return cjson.encode(text)

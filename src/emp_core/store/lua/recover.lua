@@ -25,7 +25,7 @@ local function recover_job(job, why)
   if is_charged then charge_loss(job) end
   if is_charged and tonumber(job.losses) >= LOSSES_UNTIL_POISONED then
     finish_with_error(job, 'failed', 'recover', 'poisoned', error)
-  elseif not is_unbegun and tonumber(job.attempt) >= tonumber(job.max_attempts) then
+  elseif job.on_lost == 'fail' or not is_unbegun and tonumber(job.attempt) >= tonumber(job.max_attempts) then
     finish_with_error(job, 'failed', 'recover', 'worker_lost', error)
   else
     keep_attempt(job, is_unbegun and 'released' or 'lost', 'worker_lost', error)

@@ -5,7 +5,7 @@
 -- REPLY the time of submission, then one answer per item: the state of a job that is stored now; or, where it is not, four
 -- REPLY words: OK, REPEAT, EXISTS, KEY_REUSED or FULL; the job's id, its state and its time of submission
 -- FLAGS
--- `how` is everything else about the job, the same for many: fifteen fields with \31 between them (see parse). Times are in
+-- `how` is everything else about the job, the same for many: sixteen fields with \31 between them (see parse). Times are in
 -- milliseconds, empty where not given; run_at and expires_at in Unix time, the others counted from now. Repeating a call whose answer was
 -- lost is safe: the id and the same payload are answered OK again.
 -- A job's hash has no fields for what every job begins with: pending, priority 0, attempt 0, 3 attempts at most.
@@ -19,10 +19,10 @@ local function line_of(job_type)
   return waiting[job_type]
 end
 
-local HOW = '^' .. string.rep('([^\31]*)\31', 14) .. '(.*)$'
+local HOW = '^' .. string.rep('([^\31]*)\31', 15) .. '(.*)$'
 local function parse(how)
   local trace, job_type, priority, run_at, delay, expires_in, expires_at, timeout, progress_timeout, max_attempts, backoff,
-    retention, digest, owner, tags = string.match(how, HOW)
+    on_lost, retention, digest, owner, tags = string.match(how, HOW)
   local due = tonumber(run_at) or (delay ~= '' and NOW + tonumber(delay)) or NOW
   local kind = {type = job_type, priority = priority, due = due, tags = {}, line = T .. ':pending:' .. job_type}
   kind.state = due > NOW and 'scheduled' or 'pending'
@@ -40,6 +40,8 @@ local function parse(how)
   keep('timeout', timeout, '')
   keep('progress_timeout', progress_timeout, '')
   keep('backoff', backoff, '')
+  keep('on_lost', on_lost, 'retry')
+  kind.format = on_lost == 'retry' and 1 or 2
   keep('retention', retention, '')
   keep('tags', tags, '')
   keep('digest', digest, '')
@@ -87,6 +89,7 @@ for i = 1, ITEMS do
   elseif line_of(kind.type) >= limit then
     reply[i + 1] = {'FULL', id, '', ''}
   else
+    require_format(kind.format)
     kind.fields[4] = int(sequence + i)
     call('HSET', keys[i], unpack(kind.fields))
     call('SET', T .. ':payload:' .. id, payload)

@@ -9,7 +9,18 @@ from functools import partial
 from hypothesis import strategies as st
 
 from emp_core.ids import JobId, WorkerId
-from emp_core.jobs import Cancelled, Completed, Failed, Idempotency, Outcome, Reason, Released, Retry, Submission
+from emp_core.jobs import (
+    Cancelled,
+    Completed,
+    Failed,
+    Idempotency,
+    OnWorkerLost,
+    Outcome,
+    Reason,
+    Released,
+    Retry,
+    Submission,
+)
 from emp_core.store import Reply
 
 from . import DAY, Model, Wish
@@ -23,6 +34,7 @@ BACKOFF = 2000
 TIMES = (500, 1000, 2000, 3000, 4000, 5000, 10_000, 15_000, 15_500, DAY, 8 * DAY, 31 * DAY, -20_000)
 OUTCOMES = ("complete", "fail", "retry", "release", "refuse", "confirm", "crash", "crash_for_good")
 DUTIES = ("promote", "expire", "recover", "retain")
+MOSTLY = st.sampled_from([True, True, True, False])
 WISHES = st.builds(
     Wish,
     job_id=st.just(JobId("")),
@@ -34,6 +46,7 @@ WISHES = st.builds(
     expires_in=st.sampled_from([None, None, None, 1000, 20_000]),
     expires_at=st.sampled_from([None, None, None, BIRTH - 1000, BIRTH + 20_000]),
     max_attempts=st.integers(1, 4),
+    fails_with_worker=MOSTLY.map(lambda often: not often),
     retention=st.sampled_from([None, None, 0, 5000]),
     tags=st.sampled_from([(), ("red",), ("blue", "red")]),
     idem_key=st.sampled_from([*[None] * 6, "k1", "k2"]),
@@ -45,7 +58,6 @@ PLACES = st.lists(PLACE, min_size=1, max_size=3)
 """Which of the known jobs or claims, counted from the newest; a place may come twice."""
 SLOTS = st.integers(0, 2)
 """Which of three workers, or of those that took their places."""
-MOSTLY = st.sampled_from([True, True, True, False])
 
 
 def _milliseconds(number: int | None) -> timedelta | None:
@@ -65,6 +77,7 @@ def submission_of(wish: Wish) -> Submission:
         expires_in=_milliseconds(wish.expires_in),
         expires_at=_moment(wish.expires_at) if wish.expires_in is None else None,
         max_attempts=wish.max_attempts,
+        on_worker_lost=OnWorkerLost.FAIL if wish.fails_with_worker else OnWorkerLost.RETRY,
         retention=_milliseconds(wish.retention),
         tags=wish.tags,
         idempotency=Idempotency("", wish.idem_key, wish.idem_digest) if wish.idem_key else None,

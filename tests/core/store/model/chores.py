@@ -75,7 +75,7 @@ class Chores(World):
             if job.losses >= 3:
                 self.finish(job, JobState.FAILED, "recover", "poisoned", error)
                 return
-        if job.attempt >= job.max_attempts and not is_innocent:
+        if job.fails_with_worker or (job.attempt >= job.max_attempts and not is_innocent):
             self.finish(job, JobState.FAILED, "recover", "worker_lost", error)
             return
         self.keep_attempt(job, "released" if is_innocent else "lost", "worker_lost", error)

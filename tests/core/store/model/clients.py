@@ -37,7 +37,10 @@ class Clients(World):
             *(wish.job_id, wish.job_type, wish.payload, wish.priority, wish.max_attempts, wish.tags, wish.retention),
             seq=seq,
             created_at=self.now,
+            fails_with_worker=wish.fails_with_worker,
         )
+        if wish.fails_with_worker:
+            self.format = 2
         self.jobs[job.job_id] = job
         due = wish.run_at if wish.run_at is not None else self.now + (wish.delay or 0)
         if wish.expires_in is not None:

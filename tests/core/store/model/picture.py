@@ -9,7 +9,6 @@ from typing import Any
 import redis
 
 from emp_core.jobs import FINAL_STATES, JobState
-from emp_core.store.format import OLDEST_FORMAT
 from emp_core.store.records import BEGINS_WITH
 
 from . import Model, ModelJob
@@ -53,7 +52,7 @@ def wanted(model: Model) -> Picture:
     picture["idem"] = sorted(f"{job_id} {digest}".encode() for job_id, digest in model.idempotency.values())
     picture["types"] = model.types
     picture["epoch"] = model.has_epoch
-    picture["format"] = OLDEST_FORMAT
+    picture["format"] = model.format
     picture["seq"] = model.seq
     if model.swept_at is not None:
         picture["sweep"] = {"at": str(model.swept_at), "hold_until": str(model.hold_until)}
@@ -99,6 +98,7 @@ def _record(job: ModelJob) -> dict[str, str]:
         "round": job.round if job.round > 1 else None,
         "suspect": "1" if job.is_suspect else None,
         "place": "child" if job.in_child else None,
+        "on_lost": "fail" if job.fails_with_worker else None,
     }
     numbers = ("priority", "attempt", "max_attempts", "created_at", "retention", "run_at", "expires_at")
     numbers += ("claimed_at", "started_at", "finished_at", "cancel_at")

@@ -41,6 +41,7 @@ class ModelJob:
     losses: int = 0
     is_suspect: bool = False
     in_child: bool = False
+    fails_with_worker: bool = False
     releases: int = 0
     refusals: int = 0
     handle: bytes = b""
@@ -105,6 +106,7 @@ class Wish:
     expires_in: int | None = None
     expires_at: int | None = None
     max_attempts: int = 3
+    fails_with_worker: bool = False
     retention: int | None = None
     tags: tuple[str, ...] = ()
     idem_key: str | None = None
@@ -132,6 +134,7 @@ class World:
     swept_at: int | None = None
     hold_until: int = 0
     has_epoch: bool = False
+    format: int = 1
 
     def waiting(self, job_type: str) -> list[ModelJob]:
         """Give the pending jobs of a type, the most urgent first."""
