@@ -13,7 +13,7 @@ import pytest
 from PIL import Image, ImageCms
 
 import emp_plugin_image
-from emp_plugin_image import THUMBNAIL
+from emp_plugin_image import CONVERT, MONTAGE, THUMBNAIL
 from emp_worker.contract import check_job_type
 from emp_worker.findings import Verdict
 from emp_worker.pytest_plugin import StartWorker
@@ -228,11 +228,24 @@ def _png_that_promises(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 
 
-@pytest.mark.parametrize("size", [(10_000, 5_001), (10_000, 10_000), (60_000, 60_000)])
+@pytest.mark.parametrize("size", [(5_000, 5_001), (10_000, 10_000), (60_000, 60_000)])
 def test_a_bomb_is_refused_by_its_header(size):
     run = thumbnail(_png_that_promises(*size))
 
     assert code(run) == "too_many_pixels"
+
+
+def test_a_few_bytes_that_promise_fifty_million_pixels_are_refused():
+    bomb = base64.b64decode("UklGRiYAAABXRUJQVlA4TBkAAAAvV9vuFgdQgVQIIAAKGgJJW7ztj4+I6H8AAA==")  # a WebP of 7000 x 7100
+
+    assert code(thumbnail(bomb)) == "too_many_pixels"
+
+
+@pytest.mark.parametrize("job_type", [THUMBNAIL, CONVERT, MONTAGE], ids=lambda job_type: job_type.name)
+def test_pictures_are_decoded_in_a_child_process_with_a_memory_limit(job_type):
+    """What a picture takes, or a fault in a decoder, costs its own job only."""
+    assert job_type.isolation == "process"
+    assert job_type.memory_limit == 2 * 1024**3
 
 
 @pytest.mark.parametrize("data", [b"x", b"not a picture" * 100, b"%PDF-1.7\n", b"<svg/>", b"\x89PNG\r\n\x1a\n"])

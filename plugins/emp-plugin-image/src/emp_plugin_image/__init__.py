@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 from emp_plugin_image.convert import convert
 from emp_plugin_image.models import (
     BASE64_LIMIT,
@@ -35,6 +37,10 @@ _DOT = "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAIAAABLbSncAAAAFUlEQVR42mM8ESDCgA0wMeAA
 """An 8 x 8 PNG, small enough for the documentation."""
 
 
+# A few bytes may decode to hundreds of megabytes, and a decoder may have a fault: neither may take the worker.
+_APART: Final[dict[str, Any]] = {"isolation": "process", "memory_limit": 2 * 1024**3, "concurrency": 2}
+
+
 def thumbnail(payload: Thumbnail, job: JobContext) -> ThumbnailResult:
     """Scale a picture down into a box, upright and in its proportions."""
     job.progress(0.0, "reading")
@@ -59,8 +65,7 @@ THUMBNAIL = JobType(
     title="Thumbnail",
     examples=[{"image": _DOT, "width": 4}, {"image": _DOT, "width": 4, "height": 2, "format": "jpeg", "quality": 70}],
     timeout=60,
-    # Each may hold a decoded picture of 200 MB.
-    concurrency=4,
+    **_APART,
     payload_limit=BASE64_LIMIT + 64 * 1024,
 )
 CONVERT = JobType(
@@ -69,7 +74,7 @@ CONVERT = JobType(
     title="Convert a picture",
     examples=[{"image": _DOT, "format": "jpeg"}, {"image": _DOT, "format": "webp", "turn": 90, "grey": True}],
     timeout=120,
-    concurrency=4,
+    **_APART,
     payload_limit=BASE64_LIMIT + 64 * 1024,
 )
 MONTAGE = JobType(
@@ -78,7 +83,7 @@ MONTAGE = JobType(
     title="Montage",
     examples=[{"images": [_DOT, _DOT, _DOT], "cell_width": 16, "cell_height": 16, "gap": 2}],
     timeout=300,
-    concurrency=2,
+    **_APART,
 )
 
 

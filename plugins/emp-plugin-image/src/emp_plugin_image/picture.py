@@ -12,8 +12,8 @@ from PIL import Image
 from emp_plugin_image.models import Format
 from emp_worker import JobError
 
-PIXEL_LIMIT: Final = 50_000_000
-"""The most pixels that are decoded, checked against the header: they take up to 200 MB while they are worked on."""
+PIXEL_LIMIT: Final = 25_000_000
+"""The most pixels that are decoded, checked against the header: they take up to 750 MB while they are worked on."""
 
 RESULT_LIMIT: Final = 11 * 1024 * 1024
 ANY_SIZE: Final = 1_000_000
