@@ -11,6 +11,7 @@ import pytest
 
 import emp_plugin_script
 from emp_plugin_script import emp_job_types
+from emp_plugin_script.running import LOG_LINES, Tail
 from emp_worker import JobType
 from emp_worker.contract import check_job_type
 from emp_worker.findings import Verdict
@@ -298,3 +299,56 @@ def test_the_contract_of_plugins_is_kept(script: Make):
     findings = check_job_type(script(python("print(1)")))
 
     assert [each for each in findings if each.verdict is Verdict.FAILED] == []
+
+
+OPTIONS = [
+    ("{user}-{kind}", {"user": "", "kind": "la"}, "user = {}\nkind = {}"),
+    ("{n}", {"n": -5}, 'n = { type = "integer" }'),
+    ("{x}", {"x": -0.5}, 'x = { type = "number" }'),
+    ("{a}{b}", {"a": "", "b": "-x"}, "a = {}\nb = { allow_dash = false }"),
+]
+
+
+@pytest.mark.parametrize(("part", "arguments", "declared"), OPTIONS, ids=[each[0] for each in OPTIONS])
+def test_values_do_not_make_an_option_together(script: Make, part: str, arguments: dict[str, Any], declared: str):
+    """A dash of the template, or a number, is as good as one in a text."""
+    job_type = script(python("print('ran')", f"[commands.go.arguments]\n{declared}\n", f", '{part}'"))
+
+    run = go(job_type, arguments)
+
+    assert code(run) == "bad_arguments"
+    assert "dash" in run.error["message"]
+
+
+@pytest.mark.parametrize(
+    ("part", "arguments", "declared"),
+    [
+        ("{n}", {"n": -5}, 'n = { type = "integer", allow_dash = true }'),
+        ("-n{n}", {"n": 5}, 'n = { type = "integer" }'),
+        ("{deep}--deep", {"deep": True}, 'deep = { type = "flag" }'),
+        ("{a}-{b}", {"a": "x", "b": "y"}, "a = {}\nb = {}"),
+    ],
+)
+def test_an_option_of_the_operator_stays_one(script: Make, part: str, arguments: dict[str, Any], declared: str):
+    job_type = script(python("print('ran')", f"[commands.go.arguments]\n{declared}\n", f", '{part}'"))
+
+    assert isinstance(go(job_type, arguments).outcome, Completed)
+
+
+def test_a_command_that_writes_without_end_leaves_the_loop_to_others():
+    """When the log is full its lines are not read one by one; what it says of its progress is still heard."""
+    heard: list[str] = []
+
+    def on_line(text: str) -> bool:
+        heard.append(text)
+        return not text.startswith("EMP_PROGRESS")
+
+    tail = Tail(1000, on_line, marker=b"EMP_PROGRESS ")
+    for _ in range(100):
+        tail.feed(b"y\n" * 30_000)
+    tail.feed(b"y\nEMP_PROGRESS 0.1\nEMP_PROGRESS 0.5 half")
+    tail.feed(b" way\ny\n")
+    tail.end()
+
+    assert heard == ["y"] * LOG_LINES + ["EMP_PROGRESS 0.1", "EMP_PROGRESS 0.5 half way"]
+    assert tail.total > 6_000_000

@@ -144,7 +144,34 @@ class Command(BaseModel):
                 f"/arguments/{name.replace('~', '~0').replace('/', '~1')}": fault for name, fault in faults.items()
             }
             raise JobError(told, retryable=False, code="bad_arguments", errors=errors)
-        return [part for each in self.argv if (part := _filled(each, values)) is not None]
+        line = []
+        for template in self.argv:
+            if (part := _filled(template, values)) is not None:
+                self._refuse_option(template, part)
+                line.append(part)
+        return line
+
+    def _refuse_option(self, template: str, part: str) -> None:
+        """Reject a part that values have made an option of the program: a text, a number, or several of them together.
+
+        Raises:
+            JobError: `bad_arguments`.
+        """
+        names = _PLACE.findall(template)
+        written = _PLACE.sub(lambda found: "" if self.arguments[found[1]].type == "flag" else found[0], template)
+        if (
+            not part.startswith("-")
+            or written.startswith("-")
+            or any(self.arguments[name].allow_dash for name in names)
+        ):
+            return
+        raise JobError(
+            f"{', '.join(names)}: the part {template!r} of the command line would begin with a dash, which the program "
+            "could take for an option",
+            retryable=False,
+            code="bad_arguments",
+            errors={f"/arguments/{name}": "makes a part that begins with a dash" for name in names},
+        )
 
     def _is_required(self, name: str) -> bool:
         """Tell whether an argument must be given: all of them, but for those in a part that a flag switches."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import sys
 import time
@@ -16,17 +17,29 @@ from typing import Final
 from emp_plugin_script import keeper
 
 LINE_LIMIT: Final = 16 * 1024
+LOG_LINES: Final = 1001
+"""Lines of one stream that are logged: as many as a job's log holds, and one, at which it says that it is full."""
 _TERM_PATIENCE: Final = 2.0
 _DRAIN_WITHIN: Final = 1.0
 _CHUNK: Final = 65_536
 
 
 class Tail:
-    """The last bytes of a stream, and its lines as they come; a line beyond its limit comes in pieces."""
+    """The last bytes of a stream, and its lines as they come; a line beyond its limit comes in pieces.
 
-    def __init__(self, limit: int, heard: Callable[[str], None]) -> None:
+    Args:
+        limit: how many bytes of the end are kept.
+        heard: takes a line, and returns whether it was logged. When as many lines were logged as a job's log holds,
+            only those that begin with `marker` are handed over, the last of each read: a command that writes as fast
+            as it can must not take the worker's time.
+        marker: what lines begin with that are more than log lines; None: no line does.
+    """
+
+    def __init__(self, limit: int, heard: Callable[[str], bool], marker: bytes | None = None) -> None:
         self._limit = limit
         self._heard = heard
+        self._marked = None if marker is None else re.compile(rb"^%b[^\n]*\n" % re.escape(marker), re.MULTILINE)
+        self._left = LOG_LINES
         self._line = bytearray()
         self.kept = bytearray()
         self.total = 0
@@ -37,17 +50,35 @@ class Tail:
         self.kept += data
         if len(self.kept) > self._limit:
             del self.kept[: len(self.kept) - self._limit]
+        if self._left <= 0:
+            self._look_for_marked(data)
+            return
         *lines, rest = (bytes(self._line) + data).split(b"\n")
-        for line in lines:
+        for at, line in enumerate(lines):
+            if self._left <= 0:
+                self._line.clear()
+                self._look_for_marked(b"\n".join((*lines[at:], rest)))
+                return
             self._say(line)
         while len(rest) > LINE_LIMIT:
             self._say(rest[:LINE_LIMIT])
             rest = rest[LINE_LIMIT:]
         self._line = bytearray(rest)
 
+    def _look_for_marked(self, data: bytes) -> None:
+        """Hand over the last marked line of what was read; nothing else has a place in the log any more."""
+        if self._marked is None:
+            return
+        text = bytes(self._line) + data
+        marked = self._marked.findall(text)
+        if marked:
+            self._heard(marked[-1].decode("utf-8", "replace").rstrip("\r\n"))
+        # What comes next may end this line. A longer one is not looked at: only its beginning could be marked.
+        self._line = bytearray(text[text.rfind(b"\n") + 1 :][:LINE_LIMIT])
+
     def end(self) -> None:
         """Take the end of the stream."""
-        if self._line:
+        if self._line and self._left > 0:
             self._say(bytes(self._line))
             self._line.clear()
 
@@ -57,7 +88,7 @@ class Tail:
 
     def _say(self, line: bytes) -> None:
         for start in range(0, max(1, len(line)), LINE_LIMIT):
-            self._heard(line[start : start + LINE_LIMIT].decode("utf-8", "replace").rstrip("\r"))
+            self._left -= self._heard(line[start : start + LINE_LIMIT].decode("utf-8", "replace").rstrip("\r"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +185,7 @@ async def _read(stream: asyncio.StreamReader | None, tail: Tail) -> None:
     try:
         while data := await stream.read(_CHUNK):
             tail.feed(data)
+            await asyncio.sleep(0)  # a read that has data at hand gives others no turn
     finally:
         tail.end()
 

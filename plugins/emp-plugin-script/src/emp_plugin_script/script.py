@@ -86,14 +86,19 @@ async def perform(payload: Script, job: JobContext) -> ScriptResult:
 
 
 async def _perform(payload: Script, job: JobContext, command: Command, argv: list[str], folder: Path) -> ScriptResult:
-    def said(text: str) -> None:
+    def on_output(text: str) -> bool:
         if (found := _PROGRESS.fullmatch(text)) is not None:
             job.progress(float(found[1]), found[2])
-        else:
-            job.log.info("%s", text)
+            return False
+        job.log.info("%s", text)
+        return True
 
-    out = Tail(command.output_limit_bytes, said)
-    err = Tail(command.output_limit_bytes, lambda text: job.log.warning("%s", text))
+    def on_error(text: str) -> bool:
+        job.log.warning("%s", text)
+        return True
+
+    out = Tail(command.output_limit_bytes, on_output, marker=b"EMP_PROGRESS ")
+    err = Tail(command.output_limit_bytes, on_error)
     line = Line(
         argv=argv,
         folder=folder,
