@@ -108,6 +108,16 @@ def test_retry_after_may_be_a_date(service: Service):
     assert timedelta(seconds=80) < run.outcome.delay <= timedelta(seconds=100)
 
 
+@pytest.mark.parametrize("text", ["999999999999", "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_a_service_does_not_decide_how_long_a_job_sleeps(service: Service, text: str):
+    service.routes["/"] = Reply(503, {"Retry-After": text})
+
+    run = ask(f"{service.url}/")
+
+    assert isinstance(run.outcome, Retry)
+    assert run.outcome.delay == timedelta(hours=1)
+
+
 @pytest.mark.parametrize("text", ["soon", "-1", "1e9", "", "٣"])
 def test_a_retry_after_that_cannot_be_read_is_none(service: Service, text: str):
     service.routes["/"] = Reply(503, {"Retry-After": text.encode().decode("latin-1")})

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
 import httpcore2
@@ -21,6 +21,42 @@ Address = IPv4Address | IPv6Address
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
 _NAT64: Final = IPv6Network("64:ff9b::/96")  # RFC 6052
+_NOT_PUBLIC: Final = tuple(
+    ip_network(network)
+    for network in (
+        # The IANA registries of special-purpose addresses, as of 2026-11. Which of them `is_global` knows depends on
+        # the version of Python (CVE-2024-4032).
+        "0.0.0.0/8",  # RFC 791, this network
+        "10.0.0.0/8",  # RFC 1918, private
+        "100.64.0.0/10",  # RFC 6598, shared by carriers
+        "127.0.0.0/8",  # RFC 1122, loopback
+        "169.254.0.0/16",  # RFC 3927, link-local: metadata services
+        "172.16.0.0/12",  # RFC 1918, private
+        "192.0.0.0/24",  # RFC 6890, protocol assignments: Oracle's metadata service
+        "192.0.2.0/24",  # RFC 5737, documentation
+        "192.88.99.0/24",  # RFC 7526, 6to4 relays, deprecated
+        "192.168.0.0/16",  # RFC 1918, private
+        "198.18.0.0/15",  # RFC 2544, benchmarking
+        "198.51.100.0/24",  # RFC 5737, documentation
+        "203.0.113.0/24",  # RFC 5737, documentation
+        "224.0.0.0/4",  # RFC 5771, multicast
+        "240.0.0.0/4",  # RFC 1112, reserved, and broadcast
+        "::/128",  # RFC 4291, unspecified
+        "::1/128",  # RFC 4291, loopback
+        "64:ff9b:1::/48",  # RFC 8215, local translation
+        "100::/64",  # RFC 6666, discard only
+        "2001::/23",  # RFC 2928, protocol assignments
+        "2001:db8::/32",  # RFC 3849, documentation
+        "3fff::/20",  # RFC 9637, documentation
+        "5f00::/16",  # RFC 9602, segment routing
+        "fc00::/7",  # RFC 4193, unique local
+        "fe80::/10",  # RFC 4291, link-local
+        "fec0::/10",  # RFC 3879, site-local, deprecated
+        "ff00::/8",  # RFC 4291, multicast
+        # Public by the registries, and yet the host of the machine.
+        "168.63.129.16/32",  # Azure's host
+    )
+)
 
 
 def is_allowed(address: Address, networks: Iterable[Network]) -> bool:
@@ -30,6 +66,8 @@ def is_allowed(address: Address, networks: Iterable[Network]) -> bool:
         return is_allowed(inner, networks)
     if any(address.version == network.version and address in network for network in networks):
         return True
+    if any(address.version == network.version and address in network for network in _NOT_PUBLIC):
+        return False
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 

@@ -26,7 +26,6 @@ _ANSWERS_WITHIN: Final = 1.5
 CALL_OFF_WITHIN: Final = 4.0
 """Seconds in which the service must take that its work is called off."""
 _GONE: Final = frozenset({404, 410})
-_LONGEST_WAIT: Final = 3600.0
 
 
 class Submission(Call):
@@ -213,7 +212,7 @@ class Work:
 
     def _wait(self, received: Received) -> float:
         wished = received.retry_after
-        return self._payload.interval_seconds if wished is None else min(wished, _LONGEST_WAIT)
+        return self._payload.interval_seconds if wished is None else wished
 
 
 async def poll(payload: Poll, job: JobContext) -> Polled:

@@ -10,6 +10,8 @@ from typing import Final
 
 RETRIED: Final = frozenset({429, 500, 502, 503, 504})
 """Status codes after which another attempt may fare better."""
+LONGEST_RETRY_AFTER: Final = 3600.0
+"""Seconds that a service may ask a job to wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +26,16 @@ class Received:
 
     @property
     def retry_after(self) -> float | None:
-        """The seconds to wait that the service names (RFC 9110, 10.2.3); None where it names none that can be read."""
+        """The seconds to wait that the service names, an hour at most; None if it names none that can be read.
+
+        RFC 9110, section 10.2.3. A service must not let a job sleep for as long as it likes.
+        """
         text = self.headers.get("retry-after", "").strip()
         if text.isascii() and text.isdigit():
-            return float(text[:12])
+            return min(float(text[:12]), LONGEST_RETRY_AFTER)
         try:
             moment = parsedate_to_datetime(text)
         except (TypeError, ValueError):
             return None
         moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-        return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+        return min(max(0.0, (moment - datetime.now(UTC)).total_seconds()), LONGEST_RETRY_AFTER)
