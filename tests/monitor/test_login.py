@@ -55,7 +55,18 @@ async def test_what_is_no_key_is_refused_on_the_page(log_in, text):
 
 
 @pytest.mark.parametrize(
-    "to", ["//evil.example", "https://evil.example", "/\\evil.example", "javascript:alert(1)", "/a\nb", "//[", "/login"]
+    "to",
+    [
+        "//evil.example",
+        "///evil.example",
+        "////evil.example",
+        "https://evil.example",
+        "/\\evil.example",
+        "javascript:alert(1)",
+        "/a\nb",
+        "//[",
+        "/login",
+    ],
 )
 async def test_the_login_leads_to_no_other_server(log_in, client, to):
     assert (await log_in(to=to)).headers["location"] == "/"

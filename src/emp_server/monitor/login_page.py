@@ -85,10 +85,14 @@ def _login_page(parts: Parts, to: str, *, refusal: str = "", status: int = 200) 
 
 
 def _ours(to: str) -> str:
-    """Give an address if it is one of this server and no other's; else nothing."""
+    """Return an address if it is one of this server; else an empty text.
+
+    A browser takes `//host` and `///host` for another server, of which urlsplit knows only the first.
+    """
     try:
         parts = urlsplit(to)
     except ValueError:
         return ""
-    is_ours = to.startswith("/") and not (parts.scheme or parts.netloc) and "\\" not in to and to.isprintable()
+    is_path = to.startswith("/") and not to.startswith("//") and not (parts.scheme or parts.netloc)
+    is_ours = is_path and "\\" not in to and to.isprintable()
     return to if is_ours and to.isascii() and parts.path != "/login" else ""
