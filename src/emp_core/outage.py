@@ -19,6 +19,9 @@ HINT: Final = "start the store, or say where it is (EMP_REDIS_URL); EMP goes on 
 class Outage:
     """What one loop has told of an absence, of the store's for instance; how often the loop tries is its own affair.
 
+    `unanswered_since` is the time of the clock since when no try had an answer at all, or None. An answer that
+    rejects the call is one.
+
     Args:
         log: where to say it.
         event: what does not work meanwhile, as the warning's event.
@@ -38,6 +41,7 @@ class Outage:
         self._event = event
         self._back = back
         self._clock = clock
+        self.unanswered_since: float | None = None
         self._since: float | None = None
         self._pause = SAID_AGAIN_AFTER
         self._say_from = 0.0
@@ -45,6 +49,10 @@ class Outage:
     def failed(self, error: EmpError, **facts: Any) -> None:
         """Take that a try has failed; say so if it is time."""
         now = self._clock()
+        if not _is_silence(error):
+            self.unanswered_since = None
+        elif self.unanswered_since is None:
+            self.unanswered_since = now
         if self._since is None:
             self._since, self._say_from, self._pause = now, now, SAID_AGAIN_AFTER
         if now < self._say_from:
@@ -56,6 +64,12 @@ class Outage:
 
     def over(self) -> None:
         """Take that a try has succeeded; say so if one had failed before."""
+        self.unanswered_since = None
         if self._since is not None:
             self._log.info(self._back, after=self._event, seconds=round(self._clock() - self._since, 1))
             self._since = None
+
+
+def _is_silence(error: EmpError) -> bool:
+    """Return whether the store said nothing, not even that it rejects the call."""
+    return isinstance(error, StoreUnavailable) and not error.code

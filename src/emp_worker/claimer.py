@@ -80,12 +80,13 @@ class Claimer:
         self._left_behind = True
         self._asked: frozenset[str] = frozenset()
         self._next_due = Doorbell.LONGEST_WAIT
+        self._outage = Outage(_log, "claim_failed")
         self.is_asking = False
         self.is_answered = False
 
     async def run(self) -> None:
         """Claim until stopped; a store that is away is waited for."""
-        pause, outage = _PAUSE_FIRST, Outage(_log, "claim_failed")
+        pause, outage = _PAUSE_FIRST, self._outage
         try:
             while not self._stopped.is_set():
                 try:
@@ -100,8 +101,14 @@ class Claimer:
                     self._left_behind = True
                     self.is_answered = False
         finally:
+            outage.unanswered_since = None  # it asks no more
             self._start()
             await self._hang_up()
+
+    @property
+    def unanswered_since(self) -> float | None:
+        """Since when (monotonic) the store has not answered at all, or None."""
+        return self._outage.unanswered_since
 
     async def step(self) -> None:
         """Claim if there may be jobs for free slots, else wait for a reason to."""

@@ -102,6 +102,7 @@ class Flusher:
         self._dirty = asyncio.Event()
         self._stopping = False
         self._given_up = False
+        self._outage = Outage(_log, "flush_failed")
         self.relieved = asyncio.Event()
         self.written = asyncio.Event()
 
@@ -114,6 +115,11 @@ class Flusher:
     def unsettled(self) -> frozenset[JobId]:
         """The jobs whose outcomes the store does not have yet."""
         return frozenset(self._outcomes)
+
+    @property
+    def unanswered_since(self) -> float | None:
+        """Since when (monotonic) the store has not answered at all, or None."""
+        return self._outage.unanswered_since
 
     def started(self, job_id: JobId, token: str, *, in_child: bool = False) -> None:
         """Write behind that a handler is about to be called."""
@@ -174,7 +180,7 @@ class Flusher:
 
     async def run(self) -> None:
         """Flush whatever comes until stopped, and then what is left."""
-        pause, outage = _PAUSE_FIRST, Outage(_log, "flush_failed")
+        pause, outage = _PAUSE_FIRST, self._outage
         while not (self._given_up or (self._stopping and self._is_empty())):
             await self._dirty.wait()
             try:

@@ -6,6 +6,7 @@ A handler that blocks the event loop must not cost the worker its lease, so noth
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -61,7 +62,10 @@ class Listener(Protocol):
 
 
 class Heartbeat:
-    """Registers the worker, renews its lease every third of it, and leaves at the end."""
+    """Registers the worker, renews its lease every third of it, and leaves at the end.
+
+    `steady_since` is the time (monotonic) since when renewals have succeeded one after the other.
+    """
 
     def __init__(
         self,
@@ -82,6 +86,8 @@ class Heartbeat:
         self._epoch = ""
         self._asked_as: WorkerId | None = None
         self._announce_from = 0.0
+        self._renewed_at: float | None = None
+        self.steady_since = math.inf
         self._thread = threading.Thread(target=self._in_thread, name="emp-heartbeat", daemon=True)
 
     def start(self) -> None:
@@ -170,8 +176,16 @@ class Heartbeat:
             _log.warning("lease_lost", worker_id=lease.worker_id)
             return None
         confirmed = Lease(lease.worker_id, sent_at, lease.length)
+        self._note_renewal(lease.length.total_seconds())
         self._listener.lease_renewed(confirmed, renewed)
         return confirmed
+
+    def _note_renewal(self, lease: float) -> None:
+        """Note that a renewal has succeeded; after a pause, of the store or of this process, count anew."""
+        now = time.monotonic()
+        if self._renewed_at is None or now - self._renewed_at > lease / 2:
+            self.steady_since = now
+        self._renewed_at = now
 
     async def _announce(self, store: Store) -> None:
         """Make the job types known, after a registration and once a day; a store that refuses costs no lease."""

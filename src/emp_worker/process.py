@@ -33,11 +33,14 @@ from emp_worker.supervisor import CANNOT_START
 from emp_worker.tracing import SERVICE
 from emp_worker.watchdog import Watchdog
 from emp_worker.worker import Worker, served_types
-from emp_worker.worker_process import HURRY
+from emp_worker.worker_process import HURRY, LEFT_WORK
 
 END_WITHIN = 1.0
 """Seconds that the interpreter gets for its end when all is stored: to wait for threads, to call what plugins have
 registered with atexit."""
+KILLED_WITHIN = 2.0
+"""Seconds that the supervisor gets to kill a process that asks for it."""
+
 _log = structlog.get_logger("emp.worker")
 
 
@@ -65,7 +68,7 @@ def main() -> None:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             # Threads that handlers have left behind may hold up the loop's end, or the interpreter's, for ever.
             try:
-                is_stuck = runner.run(_work(settings, plugins, int(given["report_to"]), orders, tracer))
+                worker = runner.run(_work(settings, plugins, int(given["report_to"]), orders, tracer))
             except StoreUnfit as error:
                 _log.error("store_format_unsupported", error=error.detail)
                 _end_within(END_WITHIN, code=CANNOT_START)
@@ -74,11 +77,13 @@ def main() -> None:
                 _end_within(END_WITHIN, code=1)
                 raise
             tracer.stop()
-            _end_within(0.0 if is_stuck else END_WITHIN)
+            code = LEFT_WORK if worker.has_left_work else 0
+            _end_within(0.0 if worker.has_stuck_threads else END_WITHIN, code)
     except SettingsError as error:
         _log.error("cannot_start", error=error.detail)
         sys.exit(CANNOT_START)
     _flush()
+    sys.exit(code)
 
 
 def _take_orders() -> IO[str]:
@@ -136,7 +141,7 @@ def check(settings: WorkerSettings, plugins: Plugins) -> None:
         raise SettingsError(f"no installed job type matches {patterns}; there are {', '.join(sorted(plugins.types))}")
 
 
-async def _work(settings: WorkerSettings, plugins: Plugins, report_to: int, orders: IO[str], tracer: Tracer) -> bool:
+async def _work(settings: WorkerSettings, plugins: Plugins, report_to: int, orders: IO[str], tracer: Tracer) -> Worker:
     # A handler's child that outlives this process must not make it look alive.
     os.set_inheritable(report_to, False)
     reports = os.fdopen(report_to, "w", buffering=1)
@@ -146,6 +151,8 @@ async def _work(settings: WorkerSettings, plugins: Plugins, report_to: int, orde
             reports.write(json.dumps(dict(facts)) + "\n")
         except OSError as error:  # the supervisor has gone; the end of standard input stops us
             _log.debug("report_failed", error=str(error))
+        if "kill" in facts:  # should the supervisor not hear it
+            _end_within(KILLED_WITHIN, code=1)
 
     watchdog = Watchdog(report_to, report)
     worker = Worker(settings, plugins, report, watchdog.feed, tracer)
@@ -157,7 +164,7 @@ async def _work(settings: WorkerSettings, plugins: Plugins, report_to: int, orde
         await worker.run()
     finally:
         watchdog.stop()
-    return worker.has_stuck_threads
+    return worker
 
 
 def _watch_supervisor(loop: asyncio.AbstractEventLoop, worker: Worker, orders: IO[str]) -> None:

@@ -88,12 +88,16 @@ class Orders:
 
 
 class Session:
-    """Claims, performs and settles jobs under one lease; `lost` is set from outside when the lease is."""
+    """Claims, performs and settles jobs under one lease; `lost` is set from outside when the lease is.
+
+    `has_left_work` says at the end that the store does not have every outcome, or may have jobs for us still.
+    """
 
     def __init__(self, parts: Parts, lease: Lease) -> None:
         store, slots, worker_id = parts.store, parts.slots, lease.worker_id
         self.lease = lease
         self.lost = asyncio.Event()
+        self.has_left_work = False
         self._flusher = Flusher(store, worker_id)
         self._executor = Executor(
             parts.types,
@@ -159,6 +163,7 @@ class Session:
         if not hurry.is_set() and not self.lost.is_set():
             await first_of(hurry, also=writing, patience=grace.total_seconds())
         await asyncio.wait({writing}, timeout=END_WITHIN)
+        self.has_left_work = not writing.done() and not self.lost.is_set()
         writing.cancel()
         self._flusher.stop()
         self._flusher.give_up()
@@ -187,6 +192,12 @@ class Session:
     def is_claiming(self) -> bool:
         """Whether the claimer is getting answers from the store."""
         return self._claimer.is_answered
+
+    @property
+    def unanswered_since(self) -> float | None:
+        """Since when (monotonic) claims, or what is flushed, have had no answer at all from the store; else None."""
+        times = (self._claimer.unanswered_since, self._flusher.unanswered_since)
+        return min((since for since in times if since is not None), default=None)
 
     def _is_fresh(self) -> bool:
         return self.lease.is_fresh()

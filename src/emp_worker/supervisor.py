@@ -19,7 +19,7 @@ from emp_core.outage import Outage
 from emp_core.store import LeaveWord, open_store
 from emp_worker.health import serve_health
 from emp_worker.settings import WorkerSettings
-from emp_worker.worker_process import WorkerProcess
+from emp_worker.worker_process import LEFT_WORK, WorkerProcess
 
 CANNOT_START = 2
 """The exit code of a worker process that says: starting again will not help."""
@@ -84,7 +84,10 @@ class Supervisor:
                 pause = 0.0
                 continue
             code = await end
-            if self._stop.is_set() or code == 0:  # a worker that was drained from afar is not started again
+            is_drained = code in {0, LEFT_WORK}  # by the server: it is not started again
+            if self._stop.is_set() or is_drained:
+                if process.has_left_work(code):
+                    self._exit_code = 1
                 break
             if code == CANNOT_START and (process.is_unfit or not has_served):
                 self._exit_code = CANNOT_START

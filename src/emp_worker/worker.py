@@ -10,6 +10,7 @@ import os
 import random
 import socket
 import sys
+import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -69,7 +70,8 @@ class Worker:
 
     `report` takes what the supervisor should know (a mapping for JSON), from any thread: the worker's id when it has a
     lease, a sign of life with every renewal, that it drains or makes room, or that it has to be killed and why.
-    `beat` is called several times a second by a thread that only the interpreter lock can stop.
+    `beat` is called several times a second by a thread that only the interpreter lock can stop. `has_left_work` says at
+    the end that the store does not have all that was done.
     """
 
     def __init__(
@@ -101,6 +103,7 @@ class Worker:
         self._lease: Lease | None = None
         self._session: Session | None = None
         self._unfit: StoreError | None = None
+        self.has_left_work = False
         self._has_new_lease = asyncio.Event()
         self._orders = Orders()
         announcements = [loaded.announcement() for loaded in self._served.values()]
@@ -158,6 +161,7 @@ class Worker:
                 tell(hooks.emp_worker_started, worker=self._worker_info(self._lease))
             self._session = Session(parts, self._lease)
             await self._session.run(orders, self._settings.grace)
+            self.has_left_work = self.has_left_work or self._session.has_left_work
         if self._lease is not None and was_started:
             tell(hooks.emp_worker_stopping, worker=self._worker_info(self._lease))
 
@@ -224,7 +228,23 @@ class Worker:
         if self._session is not None and self._session.lease.worker_id == lease.worker_id:
             self._session.lease = lease
             self._session.called_off(renewed.asked)
+            self._end_if_cut_off(self._session, lease)
         self._loop.call_soon_threadsafe(self._renewed, lease, renewed)
+
+    def _end_if_cut_off(self, session: Session, lease: Lease) -> None:
+        """Let the process be killed if for a lease nothing but its renewals has had an answer from the store.
+
+        The loop's connections will not come back: a handler has closed the sockets under them, say. While the lease is
+        renewed nobody would recover the jobs.
+        """
+        since = session.unanswered_since
+        if since is None:
+            return
+        seconds = time.monotonic() - max(since, self._heartbeat.steady_since)
+        if seconds > lease.length.total_seconds():
+            _log.error("worker_cut_off", worker_id=lease.worker_id, seconds=round(seconds, 1))
+            why = "its claims or outcomes had no answer from the store for a lease, although its renewals had"
+            self._report({"kill": why, "cut_off": True})
 
     def _given(self, lease: Lease) -> None:
         self._lease = lease

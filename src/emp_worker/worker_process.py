@@ -23,6 +23,8 @@ ALIVE_FOR = 15.0
 SILENT_PATIENCE = 1.0
 DRAIN, HURRY = "drain\n", "hurry\n"
 """What a worker process is told on standard input: to stop within its grace, and that this is over."""
+LEFT_WORK = 75
+"""The exit code of a worker process that stopped although the store does not have all that was done (EX_TEMPFAIL)."""
 _READ_OUT = 0.5
 _END_AT_LEAST_WITHIN = 25.0
 """Seconds beside the grace that a stop may take: to write outcomes, leave lifespans, give the lease back."""
@@ -50,6 +52,7 @@ class WorkerProcess:
         self._words = LastWords()
         self._killed_for: str | None = None
         self._is_draining = False
+        self._is_cut_off = False
         self._timers: list[asyncio.TimerHandle] = []
         self._silence: asyncio.TimerHandle | None = None
         self._process: asyncio.subprocess.Process | None = None
@@ -121,6 +124,10 @@ class WorkerProcess:
         fatal = f" ({self._words.fatal}{where})" if self._words.fatal else ""
         return f"{ended}{fatal}"
 
+    def has_left_work(self, code: int) -> bool:
+        """Return whether the store may lack what the process has done, which ended by itself with this exit code."""
+        return self.worker_id is not None and (code > 0 or self._is_cut_off)
+
     def last_words(self) -> str:
         """Give the stacks that it wrote before its end; empty if it did not."""
         return self._words.text()
@@ -151,6 +158,7 @@ class WorkerProcess:
             case {"unfit": _}:
                 self.is_unfit = True
             case {"kill": why}:
+                self._is_cut_off = bool(facts.get("cut_off"))
                 self.kill(why)
             case {"silent": seconds}:
                 self._goes_on(seconds)

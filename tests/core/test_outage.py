@@ -98,3 +98,16 @@ def test_the_next_outage_is_said_at_once_again(outage, clock, said):
     outage.failed(AWAY)
 
     assert len(said.entries) == 1
+
+
+def test_it_says_since_when_the_store_has_not_answered_at_all(clock, outage):
+    """An answer that rejects the call is an answer, and so is a success."""
+    heard = [outage.unanswered_since]
+    for error in (AWAY, AWAY, StoreUnavailable("it is a replica", code="READONLY"), AWAY, InternalError("odd"), AWAY):
+        clock.now += 1
+        outage.failed(error)
+        heard.append(outage.unanswered_since)
+    outage.over()
+
+    assert heard == [None, 1001.0, 1001.0, None, 1004.0, None, 1006.0]
+    assert outage.unanswered_since is None

@@ -110,7 +110,7 @@ def explain(error: Exception) -> EmpError:
     row = refusal_of(error)
     if row is None:
         return InternalError(f"the store refused a command: {said}")
-    known_code = code if code in _BY_CODE else ""
+    known_code = code if code in _BY_CODE else row.says if row is MAX_CLIENTS else ""
     told = said if row.words is not _SILENT else text or type(error).__name__
     return row.error(f"{row.words}: {told}", code=known_code, may_have_run=row.may_have_run)
 

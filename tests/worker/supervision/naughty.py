@@ -5,6 +5,7 @@ import ctypes
 import os
 import re
 import signal
+import stat
 import threading
 import time
 from pathlib import Path
@@ -67,6 +68,16 @@ async def ignores_signals(given: Given) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGINT])
 
 
+async def closes_sockets(given: Given) -> None:
+    """Close every socket of the process, as a double close in a C library does to one."""
+    for number in [int(path.name) for path in Path("/proc/self/fd").iterdir()]:  # noqa: ASYNC240 - quick
+        try:
+            if stat.S_ISSOCK(os.fstat(number).st_mode):
+                os.close(number)
+        except OSError:  # the descriptor that listed them
+            continue
+
+
 async def waits(given: Given) -> str:
     """Wait as one should."""
     await asyncio.sleep(given.seconds)
@@ -75,5 +86,5 @@ async def waits(given: Given) -> str:
 
 @hookimpl
 def emp_job_types():
-    handlers = (naps, spins, backtracks, crashes, leaves_child, leaves_threads, ignores_signals, waits)
+    handlers = (naps, spins, backtracks, crashes, leaves_child, leaves_threads, ignores_signals, closes_sockets, waits)
     return [JobType(f"naughty.{handler.__name__}", handler) for handler in handlers]
