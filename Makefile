@@ -23,7 +23,7 @@ INSTALL := $(PIP) install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-heavy demo dev test test-quick test-all test-slow test-again test-heavy faults failover chaos mutants screenshots lint types docs bench bench-monitor overload constraints constraints-heavy clean
+.PHONY: help setup setup-heavy demo dev test test-quick test-all test-slow test-again test-heavy faults failover chaos mutants screenshots lint types docs bench bench-monitor instructions overload constraints constraints-heavy clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -110,6 +110,9 @@ bench: $(READY) ## measure EMP beside its peers (an hour); QUICK=1: EMP, SAQ and
 
 bench-monitor: $(READY) ## measure the monitor with 1,000,000 jobs waiting, then 10,000 a second passing (five minutes; chromium)
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.monitor
+
+instructions: $(READY) ## count instructions per job, compare with those recorded (a minute; valgrind); RECORD=1 records, PARTS="store server worker"
+	$(BIN)/python -m benchmarks.instructions $(if $(PARTS),--parts $(PARTS)) $(if $(RECORD),--record)
 
 overload: $(READY) ## offer a server twice its capacity, and say who is shed and how fast the others are (a minute)
 	$(BIN)/python -m benchmarks.overload

@@ -1,0 +1,1 @@
+"""Instructions per job, counted by valgrind's callgrind: a guard for speed that the machine's load does not touch."""
