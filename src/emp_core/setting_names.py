@@ -5,7 +5,7 @@ The models stand beside the processes that they are for, which may not be import
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Final
 
@@ -14,10 +14,13 @@ PREFIX: Final = "EMP_"
 LEFT_ALONE: Final = "EMP_TEST_"
 """Variables for tests, of EMP and of plugins, begin so; no setting does."""
 
+CREDENTIALS: Final = frozenset({"redis_url", "redis_url_file", "api_key"})
+"""Settings that let their holder in; processes that run plugins are started without the variables of these."""
+
 SETTING_NAMES: Final = frozenset(
     {
         # every process
-        "redis_url", "namespace", "log_format", "log_level",
+        "redis_url", "redis_url_file", "namespace", "log_format", "log_level",
         # client commands
         "url", "api_key",
         # emp dev
@@ -38,6 +41,12 @@ SETTING_NAMES: Final = frozenset(
         "grace", "max_jobs", "max_age", "health_port", "strict",
     }
 )  # fmt: skip
+
+
+def without_credentials(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment without the variables that hold credentials of EMP."""
+    held = {PREFIX + name.upper() for name in CREDENTIALS}
+    return {name: value for name, value in environment.items() if name.upper() not in held}
 
 
 def nearest(name: str) -> str | None:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
@@ -37,6 +37,7 @@ def _file_settings() -> dict[str, Any]:
     """
     if not SETTINGS_FILE.exists():
         return {}
+    _refuse_foreign(SETTINGS_FILE)
     try:
         content = tomllib.loads(SETTINGS_FILE.read_text("utf-8"))
     except OSError as error:
@@ -49,6 +50,19 @@ def _file_settings() -> dict[str, Any]:
     if strange:
         raise SettingsError("; ".join(strange))
     return content
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Refuse a file that somebody else may have written: it could name another store or server than ours.
+
+    Raises:
+        SettingsError: it belongs to another user, who is not root, or anyone can write to it.
+    """
+    found = path.stat()
+    if found.st_uid not in {os.geteuid(), 0}:
+        raise SettingsError(f"{path} belongs to another user. Run EMP in another folder, or `chown` the file")
+    if found.st_mode & 0o002:
+        raise SettingsError(f"Every user of this machine can write to {path}. Run `chmod o-w {path}`")
 
 
 def _strange(key: str, value: object) -> str:
@@ -93,6 +107,11 @@ class StoreSettings(EmpSettings):
     redis_url: str = Field(
         default="redis://127.0.0.1:6379/0", description="the store: redis://, rediss://, redis+sentinel:// or unix://"
     )
+    redis_url_file: Path | None = Field(
+        default=None,
+        description="a file that holds `redis_url`, so that no process list or environment shows its password; "
+        "`redis_url` wins where both are given",
+    )
     namespace: Annotated[str, AfterValidator(_namespace)] = Field(
         default="default", description="keeps several EMPs in one store apart"
     )
@@ -102,6 +121,19 @@ class StoreSettings(EmpSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="the least level that is logged"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_url(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Take the URL from its file."""
+        path = values.get("redis_url_file")
+        if not path or values.get("redis_url"):
+            return values
+        try:
+            return {**values, "redis_url": Path(path).read_text("utf-8").strip()}
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+            raise SettingsError(f"redis_url_file {str(path)!r} cannot be read: {why}") from error
 
 
 def _seconds(value: Any) -> Any:
@@ -142,12 +174,34 @@ def load(model: type[S], **flags: Any) -> S:
         SettingsError: a value is wrong, or emp.toml cannot be read; the message names each with its place.
     """
     given = {name: value for name, value in flags.items() if value is not None}
+    if has_password(given.get("redis_url", "")):
+        raise SettingsError(
+            "--redis-url holds a password, and every user of this machine can see the arguments of a process. Set "
+            "EMP_REDIS_URL, or write the URL to a file and name that in EMP_REDIS_URL_FILE"
+        )
     try:
         return model(**given)
     except ValidationError as error:
         variables = {name.upper() for name in os.environ}
         lines = [f"{_place(fault, given, variables)}: {remedy(fault)}" for fault in error.errors()]
         raise SettingsError("; ".join(lines)) from error
+
+
+def is_from_file(name: str) -> bool:
+    """Return whether emp.toml says what a setting is, and no variable of the environment does.
+
+    Raises:
+        SettingsError: emp.toml cannot be read.
+    """
+    variable = PREFIX + name.upper()
+    return name in _file_settings() and all(each.upper() != variable for each in os.environ)
+
+
+def has_password(url: str) -> bool:
+    """Return whether a URL of a store holds a password."""
+    _, _, rest = url.partition("://")
+    userinfo, at, _ = rest.partition("/")[0].rpartition("@")
+    return bool(at) and bool(userinfo.partition(":")[2])
 
 
 def _place(fault: ErrorDetails, flags: Mapping[str, Any], variables: Set[str]) -> str:

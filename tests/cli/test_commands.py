@@ -95,6 +95,31 @@ def test_the_url_may_stand_in_emp_toml(emp_command, tmp_path, emp_url):
     assert "simulation.run\t" in ran.stdout
 
 
+def test_a_key_of_the_environment_is_not_sent_to_a_server_of_emp_toml(emp_command, tmp_path):
+    """The file may have come with a download; a server that the user has named gets the key."""
+    with broken_server([answer(200, {"job_types": []})]) as server:
+        (tmp_path / "emp.toml").write_text(f'url = "{server.url}"\n')
+        environment = {name: value for name, value in os.environ.items() if name != "EMP_URL"} | {"EMP_API_KEY": "s3c"}
+
+        refused = emp_command.run("types", cwd=tmp_path, env=environment)
+        asked = len(server.requests)
+        named = emp_command.run("types", "--url", server.url, cwd=tmp_path, env=environment)
+
+    assert (refused.returncode, asked) == (2, 0)
+    assert "--url or EMP_URL" in refused.stderr
+    assert (named.returncode, server.requests[0].headers["authorization"]) == (0, "Bearer s3c")
+
+
+def test_a_key_of_emp_toml_is_sent_to_its_server(emp_command, tmp_path):
+    with broken_server([answer(200, {"job_types": []})]) as server:
+        (tmp_path / "emp.toml").write_text(f'url = "{server.url}"\napi_key = "s3c"\n')
+        environment = {name: value for name, value in os.environ.items() if name != "EMP_URL"}
+
+        ran = emp_command.run("types", cwd=tmp_path, env=environment)
+
+    assert (ran.returncode, server.requests[0].headers["authorization"]) == (0, "Bearer s3c")
+
+
 def test_jobs_lists_a_line_for_each_job_up_to_the_limit(run, client):
     tag = new_job_id()
     ids = {client.submit("simulation.run", json.loads(QUICK), delay=3600, tags=[tag]).id for _ in range(3)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from pathlib import Path
 
@@ -45,6 +46,64 @@ def test_a_flag_that_was_not_given_is_passed_over(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("EMP_NAMESPACE", "environment")
 
     assert load(StoreSettings, namespace=None).namespace == "environment"
+
+
+def test_the_store_s_url_may_stand_in_a_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its password, which then is in no environment; a URL that is given itself wins."""
+    (folder / "url").write_text("redis://:pw@there/0\n")
+    monkeypatch.setenv("EMP_REDIS_URL_FILE", str(folder / "url"))
+
+    by_file = load(StoreSettings).redis_url
+    monkeypatch.setenv("EMP_REDIS_URL", "redis://here/0")
+
+    assert (by_file, load(StoreSettings).redis_url) == ("redis://:pw@there/0", "redis://here/0")
+
+
+def test_a_file_of_the_store_s_url_that_cannot_be_read_is_named(folder: Path) -> None:
+    with pytest.raises(SettingsError, match=r"redis_url_file .*nowhere.* cannot be read: No such file"):
+        load(StoreSettings, redis_url_file=folder / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("url", "is_refused"),
+    [
+        ("redis://:secret@host/0", True),
+        ("rediss://user:secret@host:1/0", True),
+        ("redis+sentinel://u:secret@a:1,b:2/name/0", True),
+        ("redis://user@host/0", False),
+        ("redis://host:6379/0?x=a:b@c", False),
+        ("unix:///tmp/a:b@c", False),
+    ],
+)
+def test_a_password_in_a_flag_is_rejected(url: str, is_refused: bool) -> None:
+    """Every user of a machine sees the arguments of its processes."""
+    if is_refused:
+        with pytest.raises(SettingsError, match="EMP_REDIS_URL_FILE") as refused:
+            load(StoreSettings, redis_url=url)
+        assert "secret" not in refused.value.detail
+    else:
+        assert load(StoreSettings, redis_url=url).redis_url == url
+
+
+def test_a_settings_file_that_anyone_can_write_is_rejected(folder: Path) -> None:
+    """It could name another store than ours."""
+    path = folder / SETTINGS_FILE
+    path.write_text('namespace = "a"\n')
+    path.chmod(0o666)
+
+    with pytest.raises(SettingsError, match=r"chmod o-w emp\.toml"):
+        load(StoreSettings)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_a_settings_file_of_another_user_is_rejected(folder: Path) -> None:
+    """It may have come with an archive, or lie in a folder that others write to."""
+    path = folder / SETTINGS_FILE
+    path.write_text('namespace = "a"\n')
+    os.chown(path, 12345, -1)
+
+    with pytest.raises(SettingsError, match="belongs to another user"):
+        load(StoreSettings)
 
 
 def test_each_value_has_its_own_source(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

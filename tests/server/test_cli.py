@@ -140,12 +140,21 @@ def test_a_taken_port_is_an_error_in_one_line(start_process, options):
 
 
 def test_the_store_s_password_is_in_no_log(start_process, namespace):
-    process = start_process([*EMP, "--port", "0", "--redis-url", "redis://user:canary@127.0.0.1:1/0"])
+    process = start_process([*EMP, "--port", "0"], env={"EMP_REDIS_URL": "redis://user:canary@127.0.0.1:1/0"})
     url = url_of(process)
     assert ask(f"{url}/readyz").status_code == 503
     process.send(signal.SIGTERM)
 
     assert process.wait() == 0
+    assert "canary" not in process.output()
+
+
+def test_a_password_among_the_arguments_is_rejected(start_process):
+    """Every user of the machine would see it in the list of processes."""
+    process = start_process([*EMP, "--port", "0", "--redis-url", "redis://user:canary@127.0.0.1:1/0"])
+
+    assert process.wait() == 2
+    assert "EMP_REDIS_URL_FILE" in process.output()
     assert "canary" not in process.output()
 
 
