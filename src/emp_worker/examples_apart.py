@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
+from emp_core.setting_names import without_credentials
 from emp_worker.discovery import FoundPlugin
 from emp_worker.examples import CANCEL_BOUND
 from emp_worker.examples_child import DONE
@@ -37,7 +38,8 @@ def perform_apart(
     with os.fdopen(trail, "rb", buffering=0):
         try:
             child = subprocess.Popen(  # noqa: S603 - our own module
-                [sys.executable, "-m", "emp_worker.examples_child", str(for_child)],
+                [sys.executable, "-P", "-m", "emp_worker.examples_child", str(for_child)],
+                env=without_credentials(os.environ),
                 stdin=subprocess.PIPE,
                 stdout=sys.stderr.fileno(),
                 pass_fds=(for_child,),

@@ -21,6 +21,7 @@ from typing import Final
 
 import structlog
 
+from emp_core.setting_names import without_credentials
 from emp_worker.discovery import FoundPlugin, Phase, PluginFailure
 from emp_worker.error_json import TRACEBACK_LIMIT
 from emp_worker.probe_child import DONE
@@ -67,7 +68,8 @@ def _try_all(plugins: Sequence[FoundPlugin], seconds: float) -> _End:
     with os.fdopen(trail, "rb", buffering=0) as lines:
         try:
             child = subprocess.Popen(  # noqa: S603 - our own module
-                [sys.executable, "-m", "emp_worker.probe_child", str(for_child)],
+                [sys.executable, "-P", "-m", "emp_worker.probe_child", str(for_child)],
+                env=without_credentials(os.environ),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

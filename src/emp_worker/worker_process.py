@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 
 from emp_core.ids import WorkerId
+from emp_core.setting_names import without_credentials
 from emp_worker.last_words import LastWords
 from emp_worker.settings import WorkerSettings
 
@@ -64,8 +65,10 @@ class WorkerProcess:
         # A group of its own: Ctrl-C on a terminal reaches the supervisor alone, which passes it on once.
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
+            "-P",  # the working folder is no place to import from
             "-m",
             "emp_worker.process",
+            env=without_credentials(os.environ),  # it gets its settings on standard input
             stdin=asyncio.subprocess.PIPE,
             pass_fds=(write_end,),
             process_group=0,

@@ -128,7 +128,7 @@ class Stack:
     def start_part(self, part: str) -> None:
         """Start one of them, which does not run."""
         arguments = ["--host", "127.0.0.1", "--port", str(self._port)] if part == SERVER else []
-        command = [sys.executable, "-m", "emp_core.cli", part, *arguments]
+        command = [sys.executable, "-P", "-m", "emp_core.cli", part, *arguments]
         self._parts[part] = start_tied(command, output=self._output, env=self._env)
 
 
