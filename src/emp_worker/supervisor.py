@@ -19,7 +19,7 @@ from emp_core.outage import Outage
 from emp_core.store import LeaveWord, open_store
 from emp_worker.health import serve_health
 from emp_worker.settings import WorkerSettings
-from emp_worker.worker_process import LEFT_WORK, WorkerProcess
+from emp_worker.worker_process import LEFT_WORK, WATCH_EVERY, WorkerProcess
 
 CANNOT_START = 2
 """The exit code of a worker process that says: starting again will not help."""
@@ -48,10 +48,23 @@ class Supervisor:
         async with contextlib.AsyncExitStack() as stack:
             if self._settings.health_port is not None:
                 await stack.enter_async_context(serve_health(self._settings.health_port, self.is_ready))
+            watch = asyncio.create_task(self._watch_beats())
+            stack.callback(watch.cancel)
             async with asyncio.TaskGroup() as group:
                 for number in range(self._settings.processes):
                     group.create_task(self._keep(number, group))
         return self._exit_code
+
+    async def _watch_beats(self) -> None:
+        """Look at the beats of all processes.
+
+        Looks are counted, and not time: a machine that was suspended, or a stop of this process and its workers
+        together, is one look at most.
+        """
+        while True:
+            await asyncio.sleep(WATCH_EVERY)
+            for process in self._living:
+                process.look()
 
     def is_ready(self) -> bool:
         """Tell whether every worker has shown a sign of life within the last lease."""

@@ -36,12 +36,13 @@ class Watchdog:
 
     def feed(self) -> None:
         """Begin its wait anew; the heartbeat's thread calls this several times a second."""
-        now = time.monotonic()
-        silent = 0.0 if self._fed_at is None else now - self._fed_at
-        if self._fed_at is not None and silent < _FEED_EVERY:
+        fed_before, now = self._fed_at, time.monotonic()
+        if fed_before is not None and now - fed_before < _FEED_EVERY:
             return
         faulthandler.dump_traceback_later(SILENCE_LIMIT, file=self._descriptor)
         self._fed_at = now
+        # Take the time again: the old timer runs until the call has replaced it, and this thread may have had to wait.
+        silent = 0.0 if fed_before is None else time.monotonic() - fed_before
         if silent > SILENCE_LIMIT:
             self._report({"silent": round(silent, 1)})
 

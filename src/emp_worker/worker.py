@@ -6,6 +6,7 @@ The heartbeat stops last: a lease outlives the jobs that it covers.
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import random
 import socket
@@ -38,6 +39,9 @@ from emp_worker.slots import Slots
 from emp_worker.troubles import Open, Troubles
 from emp_worker.waiting import first_of
 
+BEAT_REPORT_EVERY = 5.0
+"""Seconds between two beats that the supervisor is told of."""
+
 _log = structlog.get_logger("emp.worker")
 
 
@@ -69,7 +73,8 @@ class Worker:
     """One worker process.
 
     `report` takes what the supervisor should know (a mapping for JSON), from any thread: the worker's id when it has a
-    lease, a sign of life with every renewal, that it drains or makes room, or that it has to be killed and why.
+    lease, a sign of life with every renewal and a beat without any, that it drains or makes room, or that it has to be
+    killed and why.
     `beat` is called several times a second by a thread that only the interpreter lock can stop. `has_left_work` says at
     the end that the store does not have all that was done.
     """
@@ -100,6 +105,7 @@ class Worker:
         self._runners = Runners(sizes[Isolation.THREAD], plugins.hooks, _children(settings, plugins))
         self._loop = asyncio.get_running_loop()
         self._started_at = datetime.now(UTC)
+        self._beat_reported_at = -math.inf
         self._lease: Lease | None = None
         self._session: Session | None = None
         self._unfit: StoreError | None = None
@@ -132,6 +138,7 @@ class Worker:
             finally:
                 retiring.cancel()
                 await self._heartbeat.stop("stopped")
+                self._report({"beat": False})  # no more of them come
         if self._unfit is not None:
             raise StoreUnfit(self._unfit.detail)
 
@@ -190,6 +197,9 @@ class Worker:
     def beat(self) -> None:
         """Look after the loop, from the heartbeat's thread."""
         self._also_beats()
+        if time.monotonic() - self._beat_reported_at >= BEAT_REPORT_EVERY:
+            self._beat_reported_at = time.monotonic()
+            self._report({"beat": True})
         self._watch.look()
         blocked = self._watch.blocked
         if blocked is not None and self._session is not None and self._session.is_overdue(blocked.job_id):

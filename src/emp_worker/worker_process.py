@@ -18,10 +18,17 @@ from emp_core.ids import WorkerId
 from emp_core.setting_names import without_credentials
 from emp_worker.last_words import LastWords
 from emp_worker.settings import WorkerSettings
+from emp_worker.watchdog import SILENCE_LIMIT
 
 ALIVE_FOR = 15.0
 """Seconds that a sign of life counts: a lease."""
 SILENT_PATIENCE = 1.0
+WATCH_EVERY = 2.5
+"""Seconds between two looks at the beats of a process."""
+LOOKS_UNTIL_FROZEN = 6
+"""Looks without a beat after which a process is killed: together a lease, so its jobs are lost by then anyway."""
+_GONE_WITHIN = 2.0
+"""Seconds after which a process that was killed for being frozen is succeeded although it has not ended."""
 DRAIN, HURRY = "drain\n", "hurry\n"
 """What a worker process is told on standard input: to stop within its grace, and that this is over."""
 LEFT_WORK = 75
@@ -50,6 +57,7 @@ class WorkerProcess:
         self.is_unfit = False
         self._settings = settings
         self._alive_at: float | None = None
+        self._looks_without_beat: int | None = None
         self._words = LastWords()
         self._killed_for: str | None = None
         self._is_draining = False
@@ -98,6 +106,22 @@ class WorkerProcess:
     def is_alive(self) -> bool:
         """Tell whether it has claimed or renewed within the last lease."""
         return self._alive_at is not None and time.monotonic() - self._alive_at < ALIVE_FOR
+
+    def look(self) -> None:
+        """Count that `WATCH_EVERY` has passed, and kill the process if it has not beaten for a lease.
+
+        It was stopped, or waits in the kernel. One that has not begun to beat loads its plugins, one that says that no
+        more beats come stops.
+        """
+        if self._looks_without_beat is None:
+            return
+        self._looks_without_beat += 1
+        if self._looks_without_beat > LOOKS_UNTIL_FROZEN:
+            self._looks_without_beat = None
+            seconds = LOOKS_UNTIL_FROZEN * WATCH_EVERY
+            _log.error("worker_frozen", process=self.number, worker_id=self.worker_id, seconds=seconds)
+            self.kill(f"it was frozen: it showed no sign of life for {seconds:g} s")
+            self._later(_GONE_WITHIN, self.retiring.set)
 
     def drain(self) -> None:
         """Tell it to stop well; one whose loop does not hear it within the grace, or that takes ages, is killed."""
@@ -149,8 +173,10 @@ class WorkerProcess:
                     self._silence = self._later(SILENT_PATIENCE, self._kill_silent)
 
     def _hear(self, facts: Mapping[str, Any]) -> None:
-        self._alive_at = time.monotonic()
         match facts:
+            case {"beat": comes_again}:
+                self._looks_without_beat = 0 if comes_again else None
+                return
             case {"worker_id": worker_id, "plugins_failed": failed}:
                 self.worker_id = WorkerId(worker_id)
                 self.has_loaded_all = failed == 0
@@ -165,6 +191,7 @@ class WorkerProcess:
                 self.kill(why)
             case {"silent": seconds}:
                 self._goes_on(seconds)
+        self._alive_at = time.monotonic()
 
     def _goes_on(self, seconds: float) -> None:
         """Let a process live that stood still and runs again: it was frozen, or got the interpreter lock back."""
@@ -180,7 +207,10 @@ class WorkerProcess:
         self._words.clear()
 
     def _kill_silent(self) -> None:
-        self.kill("watchdog: a handler kept the interpreter lock")
+        if self._words.culprit():
+            self.kill("watchdog: a handler kept the interpreter lock")
+        else:
+            self.kill(f"watchdog: it ran no Python for {SILENCE_LIMIT + SILENT_PATIENCE:g} s")
 
     def _kill_deaf(self) -> None:
         if not self._is_draining:

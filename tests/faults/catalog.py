@@ -45,6 +45,7 @@ WORKER: Final = (
     Fault("all workers' machines died", worker_faults.all_machines_died, hold=3),
     Fault("worker stopped for less than a lease", partial(worker_faults.stopped, seconds=7, is_lost=False)),
     Fault("worker stopped for more than a lease", partial(worker_faults.stopped, seconds=20, is_lost=True)),
+    Fault("worker frozen under its supervisor", worker_faults.frozen),
     Fault("finish arrives after the lease", worker_faults.late_finish, hold=1, load=False),
     Fault("worker stopped at the doorbell", worker_faults.stopped_in_pop, load=False),
     Fault("SIGTERM with short jobs", worker_faults.told_to_stop),

@@ -97,10 +97,9 @@ def kill_machine(worker: Worker, chance: random.Random) -> bool:
 
 
 def stop_worker(worker: Worker, seconds: float) -> bool:
-    """Stop the worker process and let it continue."""
-    pid = worker.send(signal.SIGSTOP)
-    time.sleep(seconds)
-    os.kill(pid, signal.SIGCONT)
+    """Stop the worker process and let it continue; for longer than a lease with its supervisor."""
+    with worker.stopped(with_supervisor=seconds >= LONG_STOP):
+        time.sleep(seconds)
     return True
 
 

@@ -6,7 +6,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
@@ -108,3 +109,15 @@ class Worker(Unit):
     def is_replaced(self, pid: int) -> Callable[[], bool]:
         """Give what tells whether another worker process than this one runs."""
         return lambda: not is_alive(pid) and bool(self.pids())
+
+    @contextmanager
+    def stopped(self, *, with_supervisor: bool) -> Iterator[int]:
+        """Stop the worker process while the body runs; with its supervisor it is a machine that was suspended."""
+        if with_supervisor:
+            self.process.send(signal.SIGSTOP)
+        pid = self.send(signal.SIGSTOP)
+        try:
+            yield pid
+        finally:
+            os.kill(pid, signal.SIGCONT)
+            self.process.send(signal.SIGCONT)

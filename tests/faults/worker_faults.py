@@ -26,6 +26,10 @@ MACHINE_BOUND: Final = 16.0
 """The same where the supervisor died, too: a lease and a second."""
 
 
+FROZEN_BOUND: Final = 25.0
+"""Seconds in which a frozen worker process is replaced: a lease, a look of its supervisor, and a start."""
+
+
 def has_jobs(data: bytes) -> bool:
     """Tell whether these bytes are the answer to a claim that took jobs: a payload is in it."""
     return b'"cargo"' in data
@@ -251,18 +255,28 @@ def _runs_at(rig: Rig, job_id: str, attempt: int) -> str:
 
 @contextmanager
 def stopped(rig: Rig, seconds: float, *, is_lost: bool) -> Iterator[Effect]:
-    """Stop a worker process and let it continue."""
+    """Stop a worker and let it continue; for longer than a lease with its supervisor, which would replace it."""
     worker = rig.chance.choice(rig.workers)
-    pid = worker.send(signal.SIGSTOP)
-    worker_id, lost = held_by(rig, worker, pid), worker.said("lease_lost")
-    time.sleep(seconds)
-    os.kill(pid, signal.SIGCONT)
+    with worker.stopped(with_supervisor=is_lost) as pid:
+        worker_id, lost = held_by(rig, worker, pid), worker.said("lease_lost")
+        time.sleep(seconds)
     effect = Effect()
     yield effect
     if is_lost:
         effect.seen(look_for(lambda: worker.said("lease_lost") > lost, 10) and "it lost its lease and has a new one")
     else:
         effect.seen(worker_id and held_by(rig, worker, pid) == worker_id and "it kept its lease")
+
+
+@contextmanager
+def frozen(rig: Rig) -> Iterator[Effect]:
+    """Stop a worker process for good: its supervisor replaces it."""
+    worker = rig.chance.choice(rig.workers)
+    pid = worker.send(signal.SIGSTOP)
+    effect = Effect()
+    yield effect
+    replaced = look_for(worker.is_replaced(pid), FROZEN_BOUND)
+    effect.seen(replaced and worker.said("worker_frozen") and f"process {pid} was frozen and replaced")
 
 
 @contextmanager

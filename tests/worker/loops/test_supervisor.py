@@ -195,16 +195,18 @@ async def two_workers(bench: Bench) -> bool:
 
 
 async def test_a_late_finish_of_a_stopped_and_continued_worker_is_refused(bench: Bench, start_worker) -> None:
-    """Frozen past its lease, thawed: the newer result stands, the late write is counted as refused."""
+    """Suspended past its lease, resumed: the newer result stands, the late write is counted as refused."""
     frozen = start_worker()
     job_id = await bench.submit(job_type="simulation.run", payload=b'{"steps": 20, "step_seconds": 0.1}')
     await bench.until(job_id, lambda job: job.fraction > 0.2, timeout=20)
     pid = await worker_pid(bench)
+    frozen.send(signal.SIGSTOP)
     os.kill(pid, signal.SIGSTOP)
     start_worker()
     done = await bench.final(job_id, timeout=60)
 
     os.kill(pid, signal.SIGCONT)
+    frozen.send(signal.SIGCONT)
     frozen.wait_for("lease_lost", timeout=20)
     await bench.final(await bench.submit(job_type="simulation.run", payload=SHORT))
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import signal
 import time
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
 
 from emp_core.jobs import JobState, Reason
+from emp_worker import watchdog
 from emp_worker.heartbeat import BEAT_EVERY
-from emp_worker.watchdog import SILENCE_LIMIT
+from emp_worker.watchdog import SILENCE_LIMIT, Watchdog
 from emp_worker.worker_process import SILENT_PATIENCE
 from support.bench import Bench
 from support.waiting import wait_until_async
@@ -115,3 +119,31 @@ async def test_a_child_that_was_left_behind_hides_no_death(bench: Bench, start_n
 
     assert "exit code 7" in json.loads(ended.error or b"{}")["message"]
     assert await wait_until_async(successor)
+
+
+def test_stacks_that_are_written_while_the_thread_is_held_up_are_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old timer may fire between the look at the clock and the new timer: the process says then that it lives."""
+    begin_timer = faulthandler.dump_traceback_later
+
+    def begin_late(*args: Any, **options: Any) -> None:
+        time.sleep(0.2)
+        begin_timer(*args, **options)
+
+    monkeypatch.setattr(watchdog, "SILENCE_LIMIT", 0.3)
+    monkeypatch.setattr(watchdog, "_FEED_EVERY", 0.1)
+    stacks, said = tmp_path / "stacks", []
+    with stacks.open("wb") as file:
+        dog = Watchdog(file.fileno(), said.append)
+        try:
+            dog.feed()
+            time.sleep(0.2)
+            monkeypatch.setattr(faulthandler, "dump_traceback_later", begin_late)
+            dog.feed()
+        finally:
+            dog.stop()
+            faulthandler.enable()
+
+    assert "Timeout" in stacks.read_text()
+    assert [set(each) for each in said] == [{"silent"}]
