@@ -100,7 +100,7 @@ class Supervisor:
             is_drained = code in {0, LEFT_WORK}  # by the server: it is not started again
             if self._stop.is_set() or is_drained:
                 if process.has_left_work(code):
-                    self._exit_code = 1
+                    self._exit_code = self._exit_code or 1
                 break
             if code == CANNOT_START and (process.is_unfit or not has_served):
                 self._exit_code = CANNOT_START
