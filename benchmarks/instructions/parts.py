@@ -14,6 +14,8 @@ from emp_core.store.embedded import find_binary
 
 Figures = dict[str, int]
 """Instructions per job, by what is done for it."""
+SIZES: Final = (1, 2) * 5
+"""What a Python part does one after the other: N jobs, 2N jobs, and again."""
 _START_TIMEOUT: Final = 120.0
 
 

@@ -1,7 +1,8 @@
 """Count what the processes of EMP do in Python for a job: the server for a submission, the worker for its execution.
 
 Each runs in one process under callgrind (`inside.py`), with a store beside it. Time stands still, and the event loop
-takes the same steps in every run (`lockstep.py`). N jobs and 2N jobs are counted: the difference holds no start-up.
+takes the same steps in every run (`lockstep.py`). N jobs and 2N jobs are counted in turns: a difference holds no
+start-up, and the median of the differences nothing that happens once.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from pathlib import Path
+from statistics import median
 from typing import Final
 
 from benchmarks.contestants import ROOT
@@ -54,7 +56,9 @@ def figures(dumps: list[tuple[str, int]]) -> Figures:
         what, _, times = label.rpartition(" ")
         if times.isdigit():
             found[what].append((int(times), instructions))
-    return {
-        what: round((more_instructions - instructions) / (more - times))
-        for what, ((times, instructions), (more, more_instructions)) in sorted(found.items())
-    }
+    return {what: round(median(_differences(counts))) for what, counts in sorted(found.items())}
+
+
+def _differences(counts: list[tuple[int, int]]) -> list[float]:
+    pairs = zip(counts[::2], counts[1::2], strict=True)
+    return [(twice - once) / (more - times) for (times, once), (more, twice) in pairs]

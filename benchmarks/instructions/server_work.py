@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from benchmarks.adapters.payloads import payload
 from benchmarks.instructions.marks import Marks
+from benchmarks.instructions.parts import SIZES
 from emp_core.jobs import Announcement
 from emp_core.store import Store, open_store
 from emp_server.serving import Server, make_server
@@ -119,9 +120,9 @@ async def work(marks: Marks, store: Path) -> None:
         gc.freeze()
         gc.disable()  # when it runs depends on what else the process has made
         marks.begin()
-        for name, clients, rounds in (("submission", lone, 40), ("submission_of_32", crowd, 8)):
+        for name, clients, rounds in (("submission", lone, 20), ("submission_of_32", crowd, 3)):
             await _submissions(clients, 2)
-            for times in (1, 2):
+            for times in SIZES:
                 with marks.counted(f"{name} {times * rounds * len(clients)}"):
                     await _submissions(clients, times * rounds)
         await server.lifespan.shutdown()

@@ -18,6 +18,7 @@ from pydantic import BaseModel
 
 from benchmarks.adapters.payloads import payload
 from benchmarks.instructions.marks import Marks
+from benchmarks.instructions.parts import SIZES
 from emp_core import logs
 from emp_core.ids import new_job_id, new_worker_id
 from emp_core.jobs import Submission
@@ -86,9 +87,9 @@ async def work(marks: Marks, store: Path) -> None:
         gc.freeze()
         gc.disable()  # when it runs depends on what else the process has made
         marks.begin()
-        for name, slots, number in (("job", 1, 40), ("job_of_100_slots", 100, 200)):
+        for name, slots, number in (("job", 1, 15), ("job_of_100_slots", 100, 100)):
             await worker.perform(slots, slots, nullcontext())
-            for times in (1, 2):
+            for times in SIZES:
                 await worker.perform(times * number, slots, marks.counted(f"{name} {times * number}"))
 
 

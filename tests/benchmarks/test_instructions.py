@@ -100,6 +100,20 @@ def test_a_start_cancels_out_between_n_jobs_and_twice_as_many():
     assert python_parts.figures(dumps) == {"job": 70}
 
 
+def test_what_happens_once_is_not_in_a_figure():
+    once = 1_500_000
+    dumps = [
+        ("job 10", 700),
+        ("job 20", 1_400),
+        ("job 10", 700),
+        ("job 20", 1_400 + once),
+        ("job 10", 700),
+        ("job 20", 1_400),
+    ]
+
+    assert python_parts.figures(dumps) == {"job": 70}
+
+
 def test_a_mark_s_own_instructions_are_left_out_and_a_batch_is_divided_among_its_jobs():
     marks = ["between", "nothing", "claim", "claim_of_100", "end"]
 
