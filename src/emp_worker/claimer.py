@@ -137,7 +137,14 @@ class Claimer:
         late = asyncio.get_running_loop().call_later(_START_WITHIN, self._start)
         try:
             claim = await self._store.jobs.claim(
-                self._worker_id, self._number + 1, rooms, total, self._slots.pools(), self._versions, sent=self._start
+                self._worker_id,
+                self._number + 1,
+                rooms,
+                total,
+                self._slots.pools(),
+                self._versions,
+                byte_limit=self._slots.free_bytes(),
+                sent=self._start,
             )
         finally:
             late.cancel()

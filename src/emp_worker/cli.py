@@ -20,6 +20,7 @@ __all__ = ["plugin", "plugins", "worker"]
 @click.option("--namespace", help="Which EMP in the store.")
 @click.option("--types", help="Serve only job types that match, like 'image.*' (separated by commas).")
 @click.option("--concurrency", type=int, help="The most jobs that run at once in one process (100).")
+@click.option("--max-held-bytes", type=int, help="Bytes of payloads at which no more jobs are claimed (128 MiB).")
 @click.option("--threads", type=int, help="The most blocking handlers at once (cores + 4, at most 32).")
 @click.option("--children", type=int, help="The most child processes for handlers that run there (one per core).")
 @click.option("--children-alone", type=int, help="The most jobs in children because of losses (16).")

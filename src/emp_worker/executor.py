@@ -145,7 +145,7 @@ class Executor:
         job = self._traced.claimed(job, asked_at)
         running = _Running(job, self._types[job.job_type], self._flusher, self._stuck)
         running.context = _context(job, running, self._worker_id)
-        self._slots.take(job.job_type)
+        self._slots.take(job.job_type, len(job.payload))
         self.idle.clear()
         self._running[job.job_id] = running
         self._fresh.append(running)
@@ -172,7 +172,7 @@ class Executor:
                 timer.cancel()
             self._end_troubles(running)
             del self._running[job.job_id]
-            self._slots.give_back(job.job_type)
+            self._slots.give_back(job.job_type, len(job.payload))
             if not self._running:
                 self.idle.set()
         if running.is_abandoned:

@@ -51,6 +51,12 @@ class WorkerSettings(PluginSettings):
         default=("*",), description="serve only job types that match one of these patterns, like image.*"
     )
     concurrency: int = Field(default=100, ge=1, le=10_000, description="the most jobs that run at once in one process")
+    max_held_bytes: int = Field(
+        default=128 * 1024 * 1024,
+        ge=1,
+        description="bytes of payloads of claimed jobs in one process at which it claims no more until some have ended; "
+        "in memory a payload takes some three times its size",
+    )
     threads: int | None = Field(
         default=None, ge=1, le=1000, description="the most blocking handlers at once; default: cores + 4, at most 32"
     )

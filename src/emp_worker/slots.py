@@ -1,4 +1,4 @@
-"""Room for running jobs: how many more a worker may take, of each job type and in all."""
+"""Room for running jobs: how many more a worker may take, of each job type, in all, and by the size of their payloads."""
 
 from __future__ import annotations
 
@@ -15,15 +15,23 @@ class Slots:
     """Counts the slots that are taken. Types of one isolation share its pool; a type may have a limit of its own.
 
     `changed` is set when a slot becomes free; who waits for it clears it. With `most`, no slot is free any more after
-    so many jobs, and `used_up` is set.
+    so many jobs, and `used_up` is set. None is free while the payloads of the jobs in slots have `max_bytes` or more;
+    the last one taken may exceed that, so that a large job is not passed over for ever.
     """
 
-    def __init__(self, types: Mapping[str, JobType], sizes: Mapping[Isolation, int], most: int | None = None) -> None:
+    def __init__(
+        self,
+        types: Mapping[str, JobType],
+        sizes: Mapping[Isolation, int],
+        most: int | None = None,
+        max_bytes: float = math.inf,
+    ) -> None:
         self._types = types
         self._sizes = sizes
         self._taken_of_pool: Counter[Isolation] = Counter()
         self._taken_of_type: Counter[str] = Counter()
         self._left = math.inf if most is None else most
+        self._bytes_left = max_bytes
         self.changed = asyncio.Event()
         self.used_up = asyncio.Event()
 
@@ -39,6 +47,8 @@ class Slots:
 
     def rooms(self) -> dict[str, int]:
         """Give the room of each type that has some."""
+        if self._bytes_left <= 0:
+            return {}
         rooms: dict[str, int] = {}
         for name, job_type in self._types.items():
             room = self._sizes[job_type.isolation] - self._taken_of_pool[job_type.isolation]
@@ -58,16 +68,22 @@ class Slots:
         """Give how many jobs may still be taken, of all types together."""
         return int(min(self._left, sum(max(0, size - self._taken_of_pool[kind]) for kind, size in self._sizes.items())))
 
-    def take(self, job_type: str) -> None:
+    def free_bytes(self) -> float:
+        """Return the bytes of payloads that may still be taken."""
+        return self._bytes_left
+
+    def take(self, job_type: str, payload_bytes: int) -> None:
         """Take a slot for a job of this type."""
+        self._bytes_left -= payload_bytes
         self._taken_of_pool[self._types[job_type].isolation] += 1
         self._taken_of_type[job_type] += 1
         self._left -= 1
         if self._left == 0:
             self.used_up.set()
 
-    def give_back(self, job_type: str) -> None:
+    def give_back(self, job_type: str, payload_bytes: int) -> None:
         """Free a job's slot."""
+        self._bytes_left += payload_bytes
         self._taken_of_pool[self._types[job_type].isolation] -= 1
         self._taken_of_type[job_type] -= 1
         self.changed.set()

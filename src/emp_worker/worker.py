@@ -101,7 +101,7 @@ class Worker:
             Isolation.THREAD: min(settings.concurrency, threads),
             Isolation.PROCESS: min(settings.concurrency, children),
         }
-        self._slots = Slots(self._types, sizes, settings.max_jobs)
+        self._slots = Slots(self._types, sizes, settings.max_jobs, settings.max_held_bytes)
         self._runners = Runners(sizes[Isolation.THREAD], plugins.hooks, _children(settings, plugins))
         self._loop = asyncio.get_running_loop()
         self._started_at = datetime.now(UTC)

@@ -26,7 +26,7 @@ class Taken:
 
     def begin(self, job: ClaimedJob, _asked_at: int = 0) -> None:
         """Take a job and a slot."""
-        self.slots.take(job.job_type)
+        self.slots.take(job.job_type, len(job.payload))
         self.jobs.append(job)
 
     def start_fresh(self) -> None:

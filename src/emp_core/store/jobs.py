@@ -146,6 +146,7 @@ class JobStore:
         total: int,
         pools: Mapping[str, Pool] | None = None,
         versions: Mapping[str, str] | None = None,
+        byte_limit: float = BYTES_PER_CALL,
         sent: Callable[[], None] | None = None,
     ) -> Claim:
         """Take the most urgent waiting jobs of some types.
@@ -157,6 +158,7 @@ class JobStore:
             total: the most jobs to take in all (at most 200 are given).
             pools: which types share a pool of slots, and its room; a type without one has a pool of its own.
             versions: of the plugins that serve the types; kept with the attempts.
+            byte_limit: the most bytes of payloads to take (at most 8 MiB are given), if it is more than one job's.
             sent: called when the store has got the claim, while it works on it.
         """
         arguments: dict[str, Arg] = {
@@ -164,7 +166,7 @@ class JobStore:
             "number": number,
             "total": min(total, ITEMS_PER_CALL),
             "nonce": secrets.token_hex(4),
-            "byte_limit": BYTES_PER_CALL,
+            "byte_limit": int(min(byte_limit, BYTES_PER_CALL)),
         }
         pools, versions = pools or {}, versions or {}
         items = [

@@ -523,3 +523,28 @@ async def test_a_worker_ends_although_the_store_is_away(namespace: str) -> None:
                 await bench.submit()
                 await entered.wait()
                 server.kill()
+
+
+async def test_the_payloads_of_held_jobs_are_bounded_and_a_larger_one_runs_all_the_same(bench: Bench) -> None:
+    """At the bound nothing is claimed until a job has ended; the last one claimed may exceed it."""
+    sizes = [40, 40, 40, 40, 40, 40, 500, 40, 40]
+    jobs = [await bench.submit(payload=b'{"x": "' + b"x" * (size - 9) + b'"}') for size in sizes]
+    held, most_held, go_on = 0, 0, asyncio.Semaphore(0)
+
+    async def holds(payload: Nothing) -> None:
+        nonlocal held, most_held
+        held += 1
+        most_held = max(most_held, held)
+        await go_on.acquire()
+        held -= 1
+
+    async with bench.work(JobType(TYPE, holds), max_held_bytes=100):
+        await bench.until(jobs[2], lambda job: job.state is JobState.IN_PROGRESS)
+        waiting = [(await bench.job(each)).state for each in jobs[3:]]
+        for _ in jobs:
+            go_on.release()
+        ended = [await bench.final(each) for each in jobs]
+
+    assert set(waiting) == {JobState.PENDING}
+    assert most_held == 3
+    assert {each.job.state for each in ended} == {JobState.COMPLETED}

@@ -73,12 +73,12 @@ def test_slots_that_are_used_up_are_not_free_again() -> None:
     types = {TYPE: JobType(TYPE, handle)}
     slots = Slots(types, {types[TYPE].isolation: 10}, most=2)
 
-    slots.take(TYPE)
-    slots.give_back(TYPE)
+    slots.take(TYPE, 2)
+    slots.give_back(TYPE, 2)
     assert (slots.rooms(), slots.free(), slots.used_up.is_set()) == ({TYPE: 1}, 1, False)
 
-    slots.take(TYPE)
-    slots.give_back(TYPE)
+    slots.take(TYPE, 2)
+    slots.give_back(TYPE, 2)
     assert (slots.rooms(), slots.free(), slots.used_up.is_set()) == ({}, 0, True)
 
 
