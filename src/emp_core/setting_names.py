@@ -37,8 +37,8 @@ SETTING_NAMES: Final = frozenset(
         "answer_patience", "stop_grace",
         # emp worker
         "plugins", "plugins_disabled", "plugins_prefer", "plugins_import_limit", "name", "types", "concurrency",
-        "max_held_bytes", "threads", "children", "children_alone", "child_max_jobs", "child_max_age", "child_max_growth", "processes",
-        "grace", "max_jobs", "max_age", "health_port", "strict",
+        "max_held_bytes", "threads", "children", "children_alone", "child_max_jobs", "child_max_age",
+        "child_max_growth", "processes", "grace", "max_jobs", "max_age", "health_port", "strict",
     }
 )  # fmt: skip
 

@@ -54,8 +54,8 @@ class WorkerSettings(PluginSettings):
     max_held_bytes: int = Field(
         default=128 * 1024 * 1024,
         ge=1,
-        description="bytes of payloads of claimed jobs in one process at which it claims no more until some have ended; "
-        "in memory a payload takes some three times its size",
+        description="bytes of payloads of claimed jobs in one process at which it claims no more until some have "
+        "ended; in memory a payload takes some three times its size",
     )
     threads: int | None = Field(
         default=None, ge=1, le=1000, description="the most blocking handlers at once; default: cores + 4, at most 32"

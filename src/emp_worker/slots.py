@@ -1,4 +1,4 @@
-"""Room for running jobs: how many more a worker may take, of each job type, in all, and by the size of their payloads."""
+"""Room for running jobs: how many more a worker may take, of each job type and in all, and how large ones."""
 
 from __future__ import annotations
 

@@ -62,6 +62,17 @@ def counted() -> Iterator[int]:
         Path(mark).write_text("exited with its helper" if alive else "exited without its helper")
 
 
+def floods(payload: Order) -> int:
+    """Print many lines at once; with a text the process ends after them, and that is its last line."""
+    for number in range(payload.size):
+        print(f"line {number:06}")
+    if payload.text:
+        print(payload.text, flush=True)
+        os._exit(7)
+    sys.stdout.flush()
+    return payload.size
+
+
 async def who(payload: Order, job: JobContext) -> Process:
     """Tell about the process, and print."""
     print("hello")
@@ -279,6 +290,7 @@ def _note(path: str, line: str) -> None:
 
 _HANDLERS = [
     who_in_thread,
+    floods,
     speaks,
     chatters,
     echo,

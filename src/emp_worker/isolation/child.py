@@ -9,6 +9,7 @@ import socket
 import sys
 import time
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Self, assert_never
 
@@ -46,6 +47,7 @@ from emp_worker.isolation.frames import (
     read_from_child,
 )
 from emp_worker.isolation.memory import mebibytes
+from emp_worker.isolation.output import KEPT_LINES
 from emp_worker.isolation.spawned import End, Spawned
 from emp_worker.jobtypes import JobType
 
@@ -53,7 +55,6 @@ START_WITHIN = 60.0
 """Seconds that a new child gets to load the plugins."""
 STOP_WITHIN = 5.0
 """Seconds that an idle child gets to exit its lifespans."""
-_LAST_LINES = 30
 _LAST_LINE_LIMIT = 300
 _EOF_WITHIN = 0.2
 
@@ -71,7 +72,7 @@ class Child:
         self.memory_when_warm = 0
         self.spoiled = ""
         self._types: dict[str, str] = {}
-        self._last_lines: deque[str | bytes] = deque(maxlen=_LAST_LINES)
+        self._last_lines: deque[str | bytes] = deque(maxlen=KEPT_LINES)
         self._reader = reader
         self._writer = writer
         self._spawned = spawned
@@ -113,7 +114,7 @@ class Child:
         return self
 
     async def _greet(self, start: Start) -> Ready:
-        await self._spawned.listen(self._heard)
+        await self._spawned.listen(self)
         self._writer.write(packed(start))
         frame, _ = await read_from_child(self._reader)
         if not isinstance(frame, Ready):
@@ -251,10 +252,18 @@ class Child:
             told += f"; its memory_limit is {mebibytes(job_type.memory_limit)}"
         return ChildDied(told, output=self._told())
 
-    def _heard(self, line: str) -> None:
-        """Take a line that the child, or a process of its handler, has printed."""
+    def printed(self, line: str) -> None:
+        """Log a line that the child, or a process of its handler, has printed."""
         self._last_lines.append(line)
         _log.info("child_said", child=self.pid, line=line)
+
+    def kept(self, lines: Sequence[str]) -> None:
+        """Keep lines that are not logged for the error, should the child end now."""
+        self._last_lines.extend(lines)
+
+    def dropped(self, lines: int, size: int) -> None:
+        """Log how much was printed too fast to be logged."""
+        _log.warning("child_output_dropped", child=self.pid, lines=lines, bytes=size)
 
     def _told(self) -> list[str]:
         """Give the last lines that were printed or logged."""

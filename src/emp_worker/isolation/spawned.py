@@ -13,8 +13,7 @@ from dataclasses import dataclass
 
 from emp_core.tied import start_tied
 from emp_worker.isolation.memory import MAXRSS_UNIT, mebibytes
-
-_LINE_LIMIT = 4096
+from emp_worker.isolation.output import Listener, Output
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +61,9 @@ class Spawned:
         self._signalling = threading.Lock()
         threading.Thread(target=self._wait, name=f"emp-child-{self.pid}", daemon=True).start()
 
-    async def listen(self, heard: Callable[[str], None]) -> None:
+    async def listen(self, listener: Listener) -> None:
         """Read the lines that the process and its subprocesses write to standard output and error."""
-        self._transport, _ = await self._loop.connect_read_pipe(lambda: _Lines(heard, self.silent), self._output)
+        self._transport, _ = await self._loop.connect_read_pipe(lambda: Output(listener, self.silent), self._output)
 
     def stop_listening(self) -> None:
         """Read no more, whoever may still write."""
@@ -121,26 +120,3 @@ class Spawned:
     def _set_ended(self, end: End) -> None:
         if not self.ended.done():
             self.ended.set_result(end)
-
-
-class _Lines(asyncio.Protocol):
-    """Hands over what is read, line by line; a longer line than 4 KiB in parts."""
-
-    def __init__(self, heard: Callable[[str], None], silent: asyncio.Future[None]) -> None:
-        self._heard = heard
-        self._silent = silent
-        self._part = b""
-
-    def data_received(self, data: bytes) -> None:
-        *lines, self._part = (self._part + data).split(b"\n")
-        if len(self._part) > _LINE_LIMIT:
-            lines.append(self._part)
-            self._part = b""
-        for line in lines:
-            self._heard(line[:_LINE_LIMIT].decode("utf-8", "backslashreplace"))
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self._part:
-            self._heard(self._part.decode("utf-8", "backslashreplace"))
-        if not self._silent.done():
-            self._silent.set_result(None)
