@@ -26,13 +26,14 @@ import structlog
 from emp_core import logs
 from emp_core.errors import SettingsError, StoreUnfit
 from emp_core.tracing import Tracer, log_processors, start_tracer
+from emp_worker.descriptors import check_descriptors
 from emp_worker.event_loop import new_event_loop
 from emp_worker.plugins import Plugins, load_plugins
 from emp_worker.settings import WorkerSettings
 from emp_worker.supervisor import CANNOT_START
 from emp_worker.tracing import SERVICE
 from emp_worker.watchdog import Watchdog
-from emp_worker.worker import Worker, served_types
+from emp_worker.worker import Worker, children_at_once, served_types
 from emp_worker.worker_process import HURRY, LEFT_WORK
 
 END_WITHIN = 1.0
@@ -50,16 +51,17 @@ def main() -> None:
     given = json.loads(orders.readline())
     settings = WorkerSettings.model_validate(given["settings"])
     logs.configure(settings, log_processors(on=settings.tracing))
-    plugins = load_plugins(
-        only=settings.plugins,
-        disabled=settings.plugins_disabled,
-        prefer=settings.plugins_prefer,
-        import_limit=settings.plugins_import_limit,
-    )
-    # A child process that takes handlers loads the plugins too, without a trial.
-    disabled = (*settings.plugins_disabled, *plugins.not_loaded())
-    settings = settings.model_copy(update={"plugins_disabled": disabled})
     try:
+        check_descriptors(children=1)  # before plugins are loaded, which would fail for want of them
+        plugins = load_plugins(
+            only=settings.plugins,
+            disabled=settings.plugins_disabled,
+            prefer=settings.plugins_prefer,
+            import_limit=settings.plugins_import_limit,
+        )
+        # A child process that takes handlers loads the plugins too, without a trial.
+        disabled = (*settings.plugins_disabled, *plugins.not_loaded())
+        settings = settings.model_copy(update={"plugins_disabled": disabled})
         check(settings, plugins)
         tracer = start_tracer(SERVICE, on=settings.tracing)
         # What is there now stays: a full collection need not look through the modules of all plugins.
@@ -115,7 +117,8 @@ def check(settings: WorkerSettings, plugins: Plugins) -> None:
     """Say each failed plugin once, and refuse to start with nothing to serve.
 
     Raises:
-        SettingsError: no job type can be served, or a plugin failed and the worker is strict.
+        SettingsError: no job type can be served, a plugin failed and the worker is strict, or the process may open too
+            few files.
     """
     for failure in plugins.failures:
         _log.error(
@@ -136,9 +139,11 @@ def check(settings: WorkerSettings, plugins: Plugins) -> None:
         raise SettingsError(
             "there is no job type to serve; install a plugin (`pip install emp-plugin-...`), see `emp plugins`"
         )
-    if not served_types(plugins, settings.types):
+    served = served_types(plugins, settings.types)
+    if not served:
         patterns = ", ".join(settings.types)
         raise SettingsError(f"no installed job type matches {patterns}; there are {', '.join(sorted(plugins.types))}")
+    check_descriptors(children_at_once(settings, served) + 1)  # one for a job that has lost its worker
 
 
 async def _work(settings: WorkerSettings, plugins: Plugins, report_to: int, orders: IO[str], tracer: Tracer) -> Worker:

@@ -16,7 +16,7 @@ class Slots:
 
     `changed` is set when a slot becomes free; who waits for it clears it. With `most`, no slot is free any more after
     so many jobs, and `used_up` is set. None is free while the payloads of the jobs in slots have `max_bytes` or more;
-    the last one taken may exceed that, so that a large job is not passed over for ever.
+    the last one taken may exceed that, so that a large job runs, too.
     """
 
     def __init__(

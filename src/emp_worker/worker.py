@@ -25,6 +25,7 @@ from emp_core.janitor import Janitor
 from emp_core.jobs import WorkerInfo
 from emp_core.store import Renewed, Store, open_store
 from emp_core.tracing import NO_TRACER, Tracer
+from emp_worker.descriptors import affordable_children
 from emp_worker.heartbeat import Condition, Heartbeat
 from emp_worker.isolation import Runners
 from emp_worker.isolation.frames import Start
@@ -54,8 +55,18 @@ def served_types(plugins: Plugins, patterns: tuple[str, ...]) -> dict[str, Loade
     }
 
 
-def _children(settings: WorkerSettings, plugins: Plugins) -> Children:
-    """Make the child processes; each loads plugins by itself, as this process has done."""
+def children_at_once(settings: WorkerSettings, served: Mapping[str, LoadedType]) -> int:
+    """Return how many child processes perform handlers with `isolation="process"` at once."""
+    if not any(loaded.job_type.isolation is Isolation.PROCESS for loaded in served.values()):
+        return 0
+    return min(settings.concurrency, settings.children or os.cpu_count() or 1)
+
+
+def _children(settings: WorkerSettings, plugins: Plugins, of_types: int) -> Children:
+    """Make the child processes; each loads plugins by itself, as this process has done.
+
+    `of_types` of them are for types with `isolation="process"`; of those for lost jobs there is one at least.
+    """
     start = Start(
         sys_path=tuple(sys.path),
         only=settings.plugins,
@@ -65,7 +76,10 @@ def _children(settings: WorkerSettings, plugins: Plugins) -> Children:
         tracing=settings.tracing,
     )
     wear = Wear(settings.child_max_jobs, settings.child_max_age, settings.child_max_growth)
-    bounds = Bounds(in_doubt=settings.children_alone, starting=os.cpu_count() or 1)
+    in_doubt = min(settings.children_alone, 1 + affordable_children(of_types + 1))
+    if in_doubt < settings.children_alone:
+        _log.warning("few_file_descriptors", children_alone=in_doubt, wanted=settings.children_alone)
+    bounds = Bounds(in_doubt=in_doubt, starting=os.cpu_count() or 1)
     return Children(start, lambda job_type: plugins.needed_for(job_type.name), wear, bounds)
 
 
@@ -95,14 +109,14 @@ class Worker:
         self._served = served_types(plugins, settings.types)
         self._types = {name: loaded.job_type for name, loaded in self._served.items()}
         threads = settings.threads or min(32, (os.cpu_count() or 1) + 4)
-        children = settings.children or os.cpu_count() or 1
+        children = children_at_once(settings, self._served)
         sizes = {
             Isolation.ASYNC: settings.concurrency,
             Isolation.THREAD: min(settings.concurrency, threads),
-            Isolation.PROCESS: min(settings.concurrency, children),
+            Isolation.PROCESS: children,
         }
         self._slots = Slots(self._types, sizes, settings.max_jobs, settings.max_held_bytes)
-        self._runners = Runners(sizes[Isolation.THREAD], plugins.hooks, _children(settings, plugins))
+        self._runners = Runners(sizes[Isolation.THREAD], plugins.hooks, _children(settings, plugins, children))
         self._loop = asyncio.get_running_loop()
         self._started_at = datetime.now(UTC)
         self._beat_reported_at = -math.inf
@@ -242,10 +256,10 @@ class Worker:
         self._loop.call_soon_threadsafe(self._renewed, lease, renewed)
 
     def _end_if_cut_off(self, session: Session, lease: Lease) -> None:
-        """Let the process be killed if for a lease nothing but its renewals has had an answer from the store.
+        """Ask for the end of the process if for a lease only its renewals have had answers from the store.
 
         The loop's connections will not come back: a handler has closed the sockets under them, say. While the lease is
-        renewed nobody would recover the jobs.
+        renewed, no other process recovers the jobs.
         """
         since = session.unanswered_since
         if since is None:

@@ -11,11 +11,11 @@ from typing import Final, Protocol
 LINE_LIMIT: Final = 4096
 """Bytes of a line; a longer one comes in parts."""
 KEPT_LINES: Final = 30
-"""Lines that are passed on as dropped ones, the last of each read: they may say why the process ends next."""
+"""Dropped lines that are passed on all the same, the last of each read: they may say why the process ends."""
 DROPS_TOLD_EVERY: Final = 1.0
 READ_AT_ONCE: Final = 1024 * 1024
 READ_PAUSE: Final = 0.05
-"""Seconds for which nothing is read after `READ_AT_ONCE` bytes: a process that prints without end waits for itself."""
+"""Seconds for which nothing is read after `READ_AT_ONCE` bytes; a process that prints without end waits meanwhile."""
 
 
 @dataclass(slots=True)
@@ -38,21 +38,21 @@ class Allowance:
         return self._left >= amount
 
     def take(self, amount: float) -> None:
-        """Take what `has` has allowed."""
+        """Use up what `has` has allowed."""
         self._left -= amount
 
 
 class Listener(Protocol):
-    """Takes what a child prints."""
+    """Receives what a child prints."""
 
     def printed(self, line: str) -> None:
-        """Take a line."""
+        """Receive a line."""
 
     def kept(self, lines: Sequence[str]) -> None:
-        """Take the last of the lines that are dropped, which are not to be logged."""
+        """Receive the last of the lines that are dropped, which are not logged."""
 
     def dropped(self, lines: int, size: int) -> None:
-        """Take how many lines and bytes were dropped since the last time."""
+        """Receive how many lines and bytes were dropped since the last call."""
 
 
 class Output(asyncio.Protocol):

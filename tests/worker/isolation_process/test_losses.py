@@ -166,7 +166,7 @@ async def test_jobs_whose_worker_is_killed_three_times_are_not_poisoned(bench: B
     killed: list[int] = []
 
     async def busy_worker() -> int:
-        """Give the process of a worker that holds most jobs, performs some of them, and was not killed yet."""
+        """Return the process of a worker that holds most jobs, performs some of them, and was not killed yet."""
         running = [job for job in await bench.store.views.get(jobs) if job and job.state is JobState.IN_PROGRESS]
         workers = await bench.store.workers.list()
         return next((each.pid for each in workers if running and each.held > 40 and each.pid not in killed), 0)

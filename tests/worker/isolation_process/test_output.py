@@ -29,22 +29,22 @@ class Heard:
     lost: list[tuple[int, int]] = field(default_factory=list)
 
     def printed(self, line: str) -> None:
-        """Take a line."""
+        """Note a line."""
         self.logged.append(line)
         self.last.append(line)
 
     def kept(self, lines: Sequence[str]) -> None:
-        """Take the last lines of dropped ones."""
+        """Note the last of the dropped lines."""
         self.last.extend(lines)
 
     def dropped(self, lines: int, size: int) -> None:
-        """Take how much was dropped."""
+        """Note how much was dropped."""
         self.lost.append((lines, size))
 
 
 @asynccontextmanager
 async def printing(heard: Heard) -> AsyncIterator[int]:
-    """Give a descriptor to print to; what was printed has been read at the end."""
+    """Yield a descriptor to print to; at the end all that was printed has been read."""
     read_end, write_end = os.pipe()
     loop = asyncio.get_running_loop()
     silent: asyncio.Future[None] = loop.create_future()
@@ -93,7 +93,7 @@ async def test_large_lines_are_bounded_by_their_bytes() -> None:
     assert sum(count for count, _ in heard.lost) == 1000 - len(heard.logged)
 
 
-async def test_a_child_that_prints_a_million_lines_holds_nobody_up(children) -> None:
+async def test_a_child_that_prints_a_million_lines_does_not_block_others(children) -> None:
     """The log says how many were dropped; the loop answers all the time."""
     lags: list[float] = []
 
