@@ -1,4 +1,4 @@
-"""A worker whose loop has lost the store while its heartbeat has it: without an end its jobs would never be recovered."""
+"""A worker whose loop has lost the store while its heartbeat has it: its jobs would never be recovered."""
 
 from __future__ import annotations
 
