@@ -13,9 +13,10 @@ from packaging.version import InvalidVersion, Version
 
 from emp_core.errors import UnknownJobType
 from emp_core.jobs import Announcement
+from emp_core.json_schema import SchemaUnusable
 from emp_core.messages import WorkerStatusMessage
 from emp_core.store import Store
-from emp_server.schemas import PayloadCheck, SchemaUnusable
+from emp_server.schemas import PayloadCheck
 from emp_server.shared_reading import AHEAD, SharedReading
 
 _SERVING = frozenset({"idle", "busy"})

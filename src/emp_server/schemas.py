@@ -5,22 +5,18 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from itertools import islice
 from typing import Any, Final
 
 import msgspec
-from jsonschema_rs import Draft202012Validator, ReferencingError, ValidationError, ValidationErrorKind
 
 from emp_core.errors import InvalidPayload, PayloadFault
+from emp_core.json_schema import SchemaUnusable, check_expanded_size, compiled
+from emp_core.schema_faults import SchemaFaults
 from emp_server.strict_json import pointer, shortened
 
 FAULTS_SHOWN: Final = 20
-_MASK: Final = "this value"
-"""Stands in messages where the payload's own values would: an answer or a log line must not carry them."""
-
-
-class SchemaUnusable(Exception):
-    """An announced schema cannot be compiled; the worker's own check has to do."""
 
 
 class PayloadCheck:
@@ -30,12 +26,18 @@ class PayloadCheck:
         """Compile a schema.
 
         Raises:
-            SchemaUnusable: it is not a JSON Schema, or refers to something outside itself.
+            SchemaUnusable: it is not a JSON Schema, refers to something outside itself, or may take too long to check.
         """
+        self._schema = schema
         try:
-            self._validator = Draft202012Validator(dict(schema), validate_formats=True, offline=True, mask=_MASK)
-        except (ValidationError, ReferencingError, ValueError) as error:
+            check_expanded_size(schema)
+            self._validator = compiled(schema)
+        except SchemaUnusable as error:
             raise SchemaUnusable(shortened(str(error))) from error
+
+    @cached_property
+    def _faults(self) -> SchemaFaults:
+        return SchemaFaults(self._schema)
 
     def __call__(self, payload: bytes) -> None:
         """Check a payload.
@@ -50,7 +52,8 @@ class PayloadCheck:
             raise _refusal(faults or [PayloadFault("", shortened(str(error)))]) from error
         if self._validator.is_valid(value):
             return
-        raise _refusal(list(islice(_faults(self._validator.iter_errors(value)), FAULTS_SHOWN)))
+        found = self._faults.find(value, FAULTS_SHOWN)
+        raise _refusal([PayloadFault(pointer(*path), shortened(message)) for path, message in found])
 
 
 def _refusal(faults: list[PayloadFault]) -> InvalidPayload:
@@ -82,31 +85,3 @@ def _too_large(value: Any, path: tuple[str | int, ...]) -> Iterator[PayloadFault
                 yield from _too_large(each, (*path, at))
         case _:
             pass
-
-
-def _faults(errors: Iterator[ValidationError]) -> Iterator[PayloadFault]:
-    for error in errors:
-        path = list(error.instance_path)
-        match error.kind:
-            case ValidationErrorKind.Required(property=name):
-                yield PayloadFault(pointer(*path, name), "is required")
-            case ValidationErrorKind.AdditionalProperties(unexpected=names):
-                yield from (PayloadFault(pointer(*path, name), "is not a known property") for name in names)
-            case ValidationErrorKind.AnyOf(context=branches) | ValidationErrorKind.OneOfNotValid(context=branches):
-                nearest = _nearest(branches, len(path))
-                if nearest is None:
-                    yield PayloadFault(pointer(*path), shortened(error.message))
-                else:
-                    yield from _faults(iter(nearest))
-            case _:
-                yield PayloadFault(pointer(*path), shortened(error.message))
-
-
-def _nearest(branches: list[list[ValidationError]], depth: int) -> list[ValidationError] | None:
-    """Pick the alternative that was meant: the only one that the value has the right type for; None if unclear."""
-    meant = [branch for branch in branches if not any(_is_of_other_type(error, depth) for error in branch)]
-    return meant[0] if len(meant) == 1 else None
-
-
-def _is_of_other_type(error: ValidationError, depth: int) -> bool:
-    return error.kind.name in {"type", "const", "enum"} and len(error.instance_path) == depth

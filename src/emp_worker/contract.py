@@ -44,7 +44,7 @@ def _schema_faults(job_type: JobType) -> Iterator[str]:
         try:
             _validator(schema)
         except ValueError as error:
-            yield f"the {which} schema is not valid JSON Schema: {error}"
+            yield f"the {which} schema cannot be used by the server: {error}"
 
 
 def _description_faults(job_type: JobType) -> Iterator[str]:
@@ -68,8 +68,8 @@ def _example_faults(job_type: JobType) -> Iterator[str]:
             job_type.payload.model_validate_json(json.dumps(example))
         except ValidationError as error:
             yield f"example {number} does not fit the payload's model: {_short(error)}"
-        if validator is not None and (fault := next(validator.iter_errors(example), None)) is not None:
-            yield f"example {number} does not fit the payload's schema: {fault.message}"
+        if validator is not None and not validator.is_valid(example):
+            yield f"example {number} does not fit the payload's schema: {_first_fault(job_type, example)}"
 
 
 def _validator_or_none(job_type: JobType) -> Any:
@@ -83,13 +83,23 @@ def _validator(schema: Mapping[str, Any]) -> Any:
     """Build the validator that the server would build; None where its library is not installed.
 
     Raises:
-        ValueError: the schema is not valid JSON Schema (draft 2020-12).
+        ValueError: the schema is not valid JSON Schema (draft 2020-12), or may take too long to check.
     """
     try:
-        import jsonschema_rs  # noqa: PLC0415 - the server's dependency, not the worker's
+        import jsonschema_rs  # noqa: F401, PLC0415 - the server's dependency, not the worker's
     except ImportError:
         return None
-    return jsonschema_rs.Draft202012Validator(dict(schema))
+    from emp_core.json_schema import check_expanded_size, compiled  # noqa: PLC0415 - needs it
+
+    check_expanded_size(schema)
+    return compiled(schema)
+
+
+def _first_fault(job_type: JobType, example: Any) -> str:
+    from emp_core.schema_faults import SchemaFaults  # noqa: PLC0415 - as above
+
+    [(path, message), *_] = SchemaFaults(job_type.payload_schema).find(example, 1)
+    return f"{'.'.join(map(str, path))}: {message}" if path else message
 
 
 def _short(error: ValidationError) -> str:

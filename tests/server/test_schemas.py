@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from emp_core.errors import InvalidPayload, PayloadFault
-from emp_server.schemas import FAULTS_SHOWN, PayloadCheck, SchemaUnusable
+from emp_core.json_schema import SchemaUnusable
+from emp_server.schemas import FAULTS_SHOWN, PayloadCheck
 
 
 def faults(schema, payload):
@@ -112,3 +113,20 @@ def test_a_reference_to_elsewhere_is_never_fetched():
 def test_what_is_no_schema_is_said_to_be_unusable(schema):
     with pytest.raises(SchemaUnusable):
         PayloadCheck(schema)
+
+
+@pytest.mark.parametrize("pattern", ["(?=a)b", "(?<!a)b", r"(a)\1"])
+def test_a_pattern_that_may_backtrack_makes_a_schema_unusable(pattern):
+    with pytest.raises(SchemaUnusable, match="look-around"):
+        PayloadCheck({"pattern": pattern})
+
+
+@pytest.mark.parametrize("keyword", ["allOf", "anyOf", "oneOf"])
+def test_references_that_repeat_a_schema_without_bound_make_it_unusable(keyword):
+    levels = {
+        str(level): {keyword: [{"$ref": f"#/$defs/{level + 1}"}, {"$ref": f"#/$defs/{level + 1}"}]}
+        for level in range(22)
+    }
+
+    with pytest.raises(SchemaUnusable, match="references"):
+        PayloadCheck({"$defs": {**levels, "22": {"type": "integer"}}, "$ref": "#/$defs/0"})
