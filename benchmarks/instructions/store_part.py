@@ -29,7 +29,7 @@ _NAMESPACE: Final = "bench"
 _JOB_TYPE: Final = "bench.noop"
 _PAYLOAD: Final = json.dumps(payload()).encode()
 _WORKER: Final = WorkerId("01m8zzzzzzzzzzzzzzzzzzzzzz")
-_ROUNDS: Final = {1: 160, 100: 6}
+_ROUNDS: Final = {1: 160, 100: 20}
 """How often a batch of each size is counted."""
 _WARM_UP: Final = 3
 """Batches of 100 before: then the indexes of jobs are those of many jobs."""

@@ -87,7 +87,7 @@ async def work(marks: Marks, store: Path) -> None:
         gc.freeze()
         gc.disable()  # when it runs depends on what else the process has made
         marks.begin()
-        for name, slots, number in (("job", 1, 15), ("job_of_100_slots", 100, 100)):
+        for name, slots, number in (("job", 1, 15), ("job_of_100_slots", 100, 200)):
             await worker.perform(slots, slots, nullcontext())
             for times in SIZES:
                 await worker.perform(times * number, slots, marks.counted(f"{name} {times * number}"))

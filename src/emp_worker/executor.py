@@ -23,7 +23,7 @@ from emp_worker.ending import Ending, ended_early
 from emp_worker.failures import JobCancelled
 from emp_worker.flusher import Flusher
 from emp_worker.isolation import Place, Runners
-from emp_worker.isolation.seclusion import seclusion_of
+from emp_worker.isolation.seclusion import Seclusion, seclusion_of
 from emp_worker.jobtypes import JobType
 from emp_worker.lease import Lease
 from emp_worker.loop_watch import job_name
@@ -190,12 +190,16 @@ class Executor:
         running.has_stepped = True
         try:
             # A job in doubt may be the culprit: it gets another process than ours to take down.
-            async with self._runners.place(job_type, seclusion=seclusion_of(job)) as place:
-                if not self._lease().is_fresh() or not await self._start(job, place):
+            in_doubt = job.is_in_doubt
+            seclusion = seclusion_of(job) if in_doubt else Seclusion.NONE
+            async with self._runners.place(job_type, seclusion=seclusion) as place:
+                if not self._lease().is_fresh() or (in_doubt and not await self._confirm_start(job, place)):
                     # After a freeze others may have taken the job over: it must not begin here.
                     _log.warning("claim_dropped", job_id=job.job_id, job_type=job.job_type)
                     return Released(job.job_id, job.token)
                 running.is_begun = True
+                if not in_doubt:
+                    self._flusher.started(job.job_id, job.token, in_child=place.is_child)
                 _arm(running)
                 result = await place.run(job_type, job.payload, running.context)
         except (Exception, JobCancelled) as error:  # noqa: BLE001 - whatever a handler raises is its attempt's error
@@ -204,15 +208,12 @@ class Executor:
             return Completed(job.job_id, job.token, result)
         return running.ended_early()
 
-    async def _start(self, job: ClaimedJob, place: Place) -> bool:
-        """Write that the handler is about to be called; return whether it may be.
+    async def _confirm_start(self, job: ClaimedJob, place: Place) -> bool:
+        """Write that the handler of a job in doubt is about to be called; return whether it may be.
 
-        Starts are written behind, but that of a job in doubt is confirmed: if the job is found claimed after the
-        worker's death, its handler was not called (see recover.lua).
+        Other starts are written behind. If a job in doubt is found claimed after the worker's death, its handler was
+        not called (see recover.lua).
         """
-        if not job.is_in_doubt:
-            self._flusher.started(job.job_id, job.token, in_child=place.is_child)
-            return True
         is_ours = await self._flusher.confirm_start(job.job_id, job.token, in_child=place.is_child)
         return is_ours and self._lease().is_fresh()
 

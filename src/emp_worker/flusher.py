@@ -11,12 +11,14 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import Final
 
 import structlog
+from msgspec import Struct
 
 from emp_core.errors import EmpError, InternalError, StoreFull
 from emp_core.ids import JobId, WorkerId
-from emp_core.jobs import Completed, Failed, Handle, Outcome, Report, Retry, Started
+from emp_core.jobs import Cancelled, Completed, Failed, Handle, Outcome, Released, Report, Retry, Started
 from emp_core.outage import Outage
 from emp_core.store import Reply, Store
 from emp_worker.failures import HandleNotSaved
@@ -31,6 +33,10 @@ FLUSH_BYTES = 8 * 1024 * 1024
 """Outcomes of one flush: what a store that is slow or just back takes in one call, so that each flush gets on."""
 _PAUSE_FIRST, _PAUSE_LAST = 0.1, 1.0
 
+_NAMES: Final = {kind: kind.__name__.lower() for kind in (Completed, Failed, Retry, Released, Cancelled)}
+"""What outcomes are called in the log."""
+_WITH_REASON: Final = (Failed, Retry)
+"""A tuple, since `Failed | Retry` would be made anew for each outcome."""
 _log = structlog.get_logger("emp.worker")
 
 
@@ -60,25 +66,24 @@ class _Said:
         self.log_sent += len(report.log)
 
 
-@dataclass(frozen=True, slots=True)
-class _Start:
+class _Start(Struct):
     """When a handler was called, in seconds of the monotonic clock, and where."""
 
     token: str
     at: float
     in_child: bool
 
-    def milliseconds_ago(self) -> int:
-        return int((time.monotonic() - self.at) * 1000)
 
-    def of(self, job_id: JobId) -> Started:
-        return Started(job_id, self.token, self.milliseconds_ago(), self.in_child)
+def _milliseconds(start: _Start, now: float) -> int:
+    """Return how many milliseconds ago a handler was called."""
+    return int((now - start.at) * 1000)
 
 
 @dataclass(slots=True)
 class _Batch:
-    """What goes out in one flush, all of one worker id."""
+    """What goes out in one flush at a time (monotonic seconds), all of one worker id."""
 
+    at: float
     starts: dict[JobId, _Start]
     reports: list[Report]
     outcomes: list[Outcome]
@@ -103,6 +108,8 @@ class Flusher:
         self._stopping = False
         self._given_up = False
         self._outage = Outage(_log, "flush_failed")
+        # Looked up once: of a job that ended well usually nothing is logged, and `_log.debug` costs more than that.
+        self._log_ended = _log.bind().debug
         self.relieved = asyncio.Event()
         self.written = asyncio.Event()
 
@@ -201,7 +208,13 @@ class Flusher:
         batch = self._gather()
         jobs = self._store.jobs
         begun, _, reported, words = await asyncio.gather(
-            jobs.start(self._worker_id, [start.of(job_id) for job_id, start in batch.starts.items()]),
+            jobs.start(
+                self._worker_id,
+                [
+                    Started(job_id, start.token, _milliseconds(start, batch.at), start.in_child)
+                    for job_id, start in batch.starts.items()
+                ],
+            ),
             self._saving.write(),  # before the outcome, which ends the claim
             self._report(batch.reports),
             self._settle(batch.outcomes, batch.begun),
@@ -232,12 +245,12 @@ class Flusher:
         going = {outcome.job_id for outcome in outcomes}
         # A job that has an outcome already needs no start of its own: the outcome carries the time.
         starts = {job_id: start for job_id, start in self._starts.items() if job_id not in self._outcomes}
-        begun = {
-            outcome.job_id: start.milliseconds_ago()
-            for outcome in outcomes
-            if (start := self._starts.get(outcome.job_id)) is not None and start.token == outcome.token
-        }
         now = time.monotonic()
+        begun: dict[JobId, int] = {}
+        for outcome in outcomes:
+            start = self._starts.get(outcome.job_id)
+            if start is not None and start.token == outcome.token:
+                begun[outcome.job_id] = _milliseconds(start, now)
         is_time = now - self._reported_at >= REPORT_EVERY
         reports = [
             said.report(job_id)
@@ -246,7 +259,7 @@ class Flusher:
         ]
         if reports and is_time:
             self._reported_at = now
-        return _Batch(starts, reports, outcomes, begun)
+        return _Batch(now, starts, reports, outcomes, begun)
 
     def _next_outcomes(self) -> list[Outcome]:
         """Give the outcomes of this flush, the oldest first; what is left makes the next one."""
@@ -287,13 +300,12 @@ class Flusher:
             if job_id in said and said[job_id].token == outcome.token:
                 del said[job_id]
         self._bytes -= _size(outcome)
-        name = type(outcome).__name__.lower()
         if word is not Reply.OK:
-            _log.warning("outcome_refused", job_id=job_id, outcome=name, word=str(word))
-        elif isinstance(outcome, Failed | Retry):
-            _log.info("attempt_failed", job_id=job_id, outcome=name, reason=str(outcome.reason))
+            _log.warning("outcome_refused", job_id=job_id, outcome=_NAMES[outcome.__class__], word=str(word))
+        elif isinstance(outcome, _WITH_REASON):
+            _log.info("attempt_failed", job_id=job_id, outcome=_NAMES[outcome.__class__], reason=str(outcome.reason))
         else:
-            _log.debug("attempt_ended", job_id=job_id, outcome=name)
+            self._log_ended("attempt_ended", job_id=job_id, outcome=_NAMES[outcome.__class__])
 
     def _is_empty(self) -> bool:
         return not self._outcomes and not self._starts
@@ -312,10 +324,7 @@ class Flusher:
 
 
 def _size(outcome: Outcome) -> int:
-    match outcome:
-        case Completed():
-            return len(outcome.result)
-        case Failed() | Retry():
-            return len(outcome.error)
-        case _:
-            return 0
+    """Return how many bytes of an outcome are kept until the store has it."""
+    if isinstance(outcome, Completed):
+        return len(outcome.result)
+    return len(outcome.error) if isinstance(outcome, _WITH_REASON) else 0

@@ -38,13 +38,16 @@ WAITING_BYTES = 256 * 1024 * 1024
 CONFIRM_WITHIN: Final = 1.0
 """Seconds that a replica may take to confirm a submission."""
 
+_TEXT: Final = (str, bytes)
+"""A tuple, since `str | bytes` would be made anew for each part of each command."""
+
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 def weight(command: Sequence[Arg]) -> int:
     """Give about how many bytes a command or an item sends."""
-    return sum(len(part) if isinstance(part, str | bytes) else 8 for part in command)
+    return sum([len(part) if isinstance(part, _TEXT) else 8 for part in command])
 
 
 def packed(command: Sequence[Arg]) -> bytes:

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from emp_core.errors import StoreError
 from emp_core.ids import JobId, WorkerId
@@ -45,6 +45,8 @@ SWEPT_PER_CALL = 100
 SWEEP_PAUSE = timedelta(seconds=0.9)
 SWEEP_GAP = timedelta(seconds=3)
 
+_REPLIES: Final = {reply.value.encode(): reply for reply in Reply}
+"""What the scripts answer to a holder's write."""
 Begun = Mapping[JobId, int]
 """How many milliseconds ago the handlers of jobs were called."""
 _NONE: Begun = {}
@@ -275,7 +277,7 @@ class JobStore:
     async def _write(
         self, verb: str, worker: WorkerId, items: Sequence[Sequence[Arg]], **arguments: Arg
     ) -> list[Reply]:
-        return [Reply(word) for word in await self._words(verb, items, worker=worker, **arguments)]
+        return [_REPLIES[word] for word in await self._call(verb, items, worker=worker, **arguments)] if items else []
 
     # The janitor's duties, each bounded: at its limit it is called again.
 

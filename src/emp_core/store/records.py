@@ -78,27 +78,32 @@ def read_backoff(text: str | bytes) -> Backoff | None:
         return None
 
 
+_RETRY: Final = OnWorkerLost.RETRY
+"""A name of its own: members of an enum are looked up slowly."""
+
+
 def read_claimed(payload: bytes, facts: bytes) -> ClaimedJob:
     """Read one job of a claim's answer, in the order that claim.lua gives."""
     words = facts.decode("utf-8", "surrogateescape").split("\x1f", 15)
+    # By position: msgspec looks for the field of each keyword.
     return ClaimedJob(
-        job_id=JobId(words[0]),
-        job_type=words[1],
-        payload=payload,
-        token=words[2],
-        attempt=int(words[3]),
-        max_attempts=int(words[4]),
-        priority=int(words[5]),
-        losses=int(words[6]),
-        is_suspect=words[7] != "",
-        schema_digest=words[8],
-        refusals=int(words[9]),
-        timeout=duration(words[10]),
-        progress_timeout=duration(words[11]),
-        backoff=read_backoff(words[12]),
-        on_worker_lost=OnWorkerLost(words[13]) if words[13] else OnWorkerLost.RETRY,
-        trace=words[14],
-        handle=words[15].encode("utf-8", "surrogateescape"),
+        JobId(words[0]),
+        words[1],
+        payload,
+        words[2],  # token
+        int(words[3]),  # attempt
+        int(words[4]),  # max_attempts
+        int(words[5]),  # priority
+        int(words[6]),  # losses
+        words[8],  # schema_digest
+        int(words[9]),  # refusals
+        duration(words[10]),  # timeout
+        duration(words[11]),  # progress_timeout
+        read_backoff(words[12]),
+        words[15].encode("utf-8", "surrogateescape"),  # handle
+        words[14],  # trace
+        words[7] != "",  # is_suspect
+        OnWorkerLost(words[13]) if words[13] else _RETRY,
     )
 
 

@@ -11,6 +11,10 @@ A header says what a script is called with:
 
 ARGV names become locals of the script; with ITEM, `ITEMS` is the number of items and `item(i)` gives the fields of one.
 A script refuses a store of another format before it does anything (see format.py), unless its header has `FORMAT any`.
+
+prelude.lua is what all scripts share; a script is linked with those of its definitions that it uses. The store executes
+and keeps what stands there for each script, so what is not used would cost every call: its closures are made anew, and
+the collector of the store's Lua walks through all scripts.
 """
 
 from __future__ import annotations
@@ -32,6 +36,10 @@ _REFUSE_OTHER_FORMATS = """do
   local refused = refuse_format(%s)
   if refused then return refused end
 end"""
+_DEFINITION = re.compile(r"^(?=local )", re.MULTILINE)
+_DEFINED = re.compile(r"^local (?:function )?(\w[\w, ]*?)(?: =|\()", re.MULTILINE)
+_WORD = re.compile(r"[A-Za-z_]\w*")
+_COMMENT = re.compile(r"--[^\n]*")
 _CLOCK = "local NOW = now()"
 _SHIFTED_CLOCK = """local OFFSET = redis.call('GET', KEYS[1] .. ':offset') or '0'
 local NOW = string.find(OFFSET, '^=') and tonumber(string.sub(OFFSET, 2)) or now() + tonumber(OFFSET)"""
@@ -114,12 +122,34 @@ class Scripts:
         return iter(self._by_name.values())
 
 
+def _used(prelude: str, own: str) -> list[str]:
+    """Return the definitions of the prelude that a script needs, by the names that it and they mention, in order."""
+    needed = _words(own)
+    used: list[str] = []
+    for definition in reversed(_DEFINITION.split(prelude)):
+        if needed & _names(definition):
+            needed |= _words(definition)
+            used.append(definition.rstrip())
+    return used[::-1]
+
+
+def _names(definition: str) -> set[str]:
+    """Return the names that a piece of the prelude defines."""
+    return {name for names in _DEFINED.findall(definition) for name in re.findall(r"\w+", names)}
+
+
+def _words(text: str) -> set[str]:
+    """Return every word of a Lua text that could be a name; one too many does no harm."""
+    return set(_WORD.findall(_COMMENT.sub("", text)))
+
+
 def _script(name: str, prelude: str, body: str, shebang: bool) -> Script:
     header = {kind: value.split() for kind, value in _HEADER.findall(body)}
     arguments, fields = tuple(header.get("ARGV", ())), tuple(header.get("ITEM", ()))
     flags = ",".join(header["FLAGS"])
     first = (f"#!lua flags={flags}\n" if flags else "#!lua\n") if shebang else ""
     guard = "" if "FORMAT" in header else _REFUSE_OTHER_FORMATS % str("no-writes" in flags).lower()
-    text = "\n".join((f"{first}{_FORMATS}", prelude, guard, _bindings(arguments, fields), body))
+    own = "\n".join((guard, _bindings(arguments, fields), body))
+    text = "\n".join((f"{first}{_FORMATS}", *_used(prelude, own), own))
     sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()  # the name that Redis gives it
     return Script(name=name, text=text, sha=sha, arguments=arguments, fields=fields)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from emp_core.errors import PayloadFault
-from emp_core.finite import non_finite_pointers, pointer_of, refused_places
+from emp_core.finite import holds_null_or_constant, non_finite_pointers, pointer_of, refused_places
 from emp_core.jobs import RESULT_LIMIT
 from emp_worker.context import JobContext
 from emp_worker.failures import JobError, PayloadRefused, ResultRefused, ResultTooLarge
@@ -56,7 +56,7 @@ def write_result(job_type: JobType, value: Any) -> bytes:
         raise ResultRefused("the result is not what the handler's annotation says", faults=_faults(error)) from None
     except PydanticSerializationError as error:
         raise ResultRefused(f"the result cannot be written as JSON: {error}") from None
-    if pointers := non_finite_pointers(value, result, job_type.result.core_schema):
+    if holds_null_or_constant(result) and (pointers := non_finite_pointers(value, result, job_type.result.core_schema)):
         faults = [
             PayloadFault(pointer, "NaN and Infinity have no JSON; return null, or a string") for pointer in pointers
         ]

@@ -24,6 +24,6 @@ def seclusion_of(job: ClaimedJob) -> Seclusion:
     The first loss may be that of a neighbour, and after the death of a worker all its jobs have one: children that they
     share run them again soon. A job that was running at two losses is tried alone.
     """
-    if job.losses >= LOSSES_UNTIL_ALONE:
-        return Seclusion.ALONE
-    return Seclusion.CHILD if job.is_in_doubt else Seclusion.NONE
+    if not job.is_in_doubt:
+        return Seclusion.NONE
+    return Seclusion.ALONE if job.losses >= LOSSES_UNTIL_ALONE else Seclusion.CHILD

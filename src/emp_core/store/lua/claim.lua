@@ -10,7 +10,7 @@
 -- Words: OK; LOST (no lease: register under a new id), LATE (the lease is overdue: renew first), DRAINING, OLD (a lower
 -- number than the last one): these take nothing. The last number again is answered with the same jobs: an answer that was
 -- lost must not strand them with a worker that does not know them.
-local worker_key, held_key = T .. ':worker:' .. worker, T .. ':held:' .. worker
+local worker_key, held_key, running_key = T .. ':worker:' .. worker, T .. ':held:' .. worker, T .. ':running'
 local lease = call('ZSCORE', T .. ':workers', worker)
 local known = call('HMGET', worker_key, 'lost', 'draining', 'claim', 'claim_ids')
 if not lease or known[1] then return {'LOST', '-1', '0'} end
@@ -135,7 +135,7 @@ while taken < total and examined < bound do
       zrem(T .. ':expiring', id)
       call('HDEL', T .. ':job:' .. id, 'expires_at')
     end
-    zadd(T .. ':running', NOW_TEXT, id)
+    zadd(running_key, NOW_TEXT, id)
     sadd(held_key, id)
     move(job, 'claimed')
     tally_duration('wait', job.type, NOW - (job.run_at and math.max(job.created_at, job.run_at) or job.created_at))

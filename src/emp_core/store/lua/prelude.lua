@@ -114,7 +114,7 @@ local function tally_duration(name, job_type, milliseconds)
   add(totals, job_type, names.sum, milliseconds)
 end
 
--- The updates of this call as pieces of text, which table.concat joins once: a string per update would be made twice.
+-- The messages of this call as pieces of text, which table.concat joins once: a string per message would be made twice.
 local updates, pieces, until_progress = {}, 0, {}
 local function update(job, state)
   local of_type = until_progress[job.type]
@@ -136,14 +136,25 @@ local function update(job, state)
   end
   pieces = pieces + 5
 end
-local available, workers = {}, {}
+local offers, offered, until_payload = {}, 0, {}
 local function announce_available(job, payload)
+  local of_type = until_payload[job.type]
+  if not of_type then of_type = {}; until_payload[job.type] = of_type end
+  local middle = of_type[job.priority]
+  if not middle then
+    middle = '","type":"job_available","timestamp":' .. STAMP .. ',"job_type":"' .. job.type .. '","priority":' .. job.priority
+      .. ',"job_request_payload":'
+    of_type[job.priority] = middle
+  end
   local omitted = payload == '' or #payload > 4096
-  if omitted then payload = '' end
-  available[#available + 1] = '{"job_id":"' .. job.id .. '","type":"job_available","timestamp":' .. STAMP .. ',"job_type":"'
-    .. job.type .. '","priority":' .. job.priority .. ',"job_request_payload":' .. quote(payload)
-    .. ',"payload_omitted":' .. tostring(omitted) .. '}'
+  offers[offered + 1] = offered == 0 and '{"job_id":"' or '\n{"job_id":"'
+  offers[offered + 2] = job.id
+  offers[offered + 3] = middle
+  offers[offered + 4] = omitted and '""' or cjson.encode(payload)
+  offers[offered + 5] = omitted and ',"payload_omitted":true}' or ',"payload_omitted":false}'
+  offered = offered + 5
 end
+local workers = {}
 local function announce_worker(worker, status, job)
   workers[#workers + 1] = '{"worker_id":"' .. worker .. '","type":"worker_status","timestamp":' .. STAMP .. ',"status":"'
     .. status .. '","job_id":' .. (job and '"' .. job.id .. '"' or 'null')
@@ -181,21 +192,20 @@ local function commit(worker)
   for job_type in pairs(rings) do
     if not is_paused(job_type) then ring_bell(T .. ':wake:' .. job_type) end
   end
-  if #available > 0 then call('PUBLISH', FEED .. 'available', table.concat(available, '\n')) end
+  if offered > 0 then call('PUBLISH', FEED .. 'available', table.concat(offers)) end
   if pieces > 0 then call('PUBLISH', FEED .. 'updates', table.concat(updates)) end
   if #workers > 0 then call('PUBLISH', FEED .. 'workers', table.concat(workers, '\n')) end
 end
 
 -- What the scripts reckon with: whole numbers, and what a job must have.
-local REQUIRED = {'type', 'no', 'created_at'}
-local WHOLE = {}
-for name in string.gmatch('priority no attempt max_attempts created_at claimed_at started_at finished_at expires_at '
-  .. 'run_at cancel_at losses releases refusals round', '%S+') do WHOLE[name] = true end
+-- Rarely called, so its tables are made here: what stands outside of functions is executed by every call of every script.
 local function why_not(job)
-  for _, name in ipairs(REQUIRED) do
+  for _, name in ipairs({'type', 'no', 'created_at'}) do
     if not job[name] then return name .. ' is missing' end
   end
-  for name in pairs(WHOLE) do
+  local whole = 'priority no attempt max_attempts created_at claimed_at started_at finished_at expires_at run_at cancel_at '
+    .. 'losses releases refusals round'
+  for name in string.gmatch(whole, '%S+') do
     if job[name] and not string.find(job[name], '^%-?%d+$') then return name .. ' is not a whole number' end
   end
 end
@@ -282,9 +292,13 @@ local function keep_attempt(job, outcome, reason, error)
 end
 
 -- Take a running job out of its worker's hands; the caller says where it goes.
+local RUNNING = T .. ':running'
+local held_keys = {} -- one worker's, nearly always
 local function let_go(job)
-  zrem(T .. ':running', job.id)
-  srem(T .. ':held:' .. job.worker, job.id)
+  local held_key = held_keys[job.worker]
+  if not held_key then held_key = T .. ':held:' .. job.worker; held_keys[job.worker] = held_key end
+  zrem(RUNNING, job.id)
+  srem(held_key, job.id)
   if job.cancel_at then call('SREM', T .. ':asked:' .. job.worker, job.id) end
 end
 
@@ -321,6 +335,8 @@ local function pass_through(job, begun_ago)
   update(job, 'in_progress')
 end
 
+local RETAINED = T .. ':retained'
+local finished_keys = {} -- by state, and below it by type: of one call nearly all are the same
 -- Give a job its final state. Whoever calls has taken it out of the index of its old state.
 local function finish(job, state, verb, reason)
   if state == 'completed' then
@@ -337,10 +353,14 @@ local function finish(job, state, verb, reason)
     call('HSET', JOB .. job.id, 'state', state, 'finished_at', NOW_TEXT, 'settled', verb)
   end
   if job.begins_now and state ~= 'completed' then call('HSET', JOB .. job.id, 'started_at', job.started_at) end
-  zadd(T .. ':finished:' .. state, NOW_TEXT, job.id)
-  zadd(T .. ':finished:' .. state .. ':' .. job.type, NOW_TEXT, job.id)
+  local of_state = finished_keys[state]
+  if not of_state then of_state = {all = T .. ':finished:' .. state, by_type = {}}; finished_keys[state] = of_state end
+  local of_type = of_state.by_type[job.type]
+  if not of_type then of_type = of_state.all .. ':' .. job.type; of_state.by_type[job.type] = of_type end
+  zadd(of_state.all, NOW_TEXT, job.id)
+  zadd(of_type, NOW_TEXT, job.id)
   local until_when, backstop = kept_for(job.retention, state)
-  zadd(T .. ':retained', until_when, job.id)
+  zadd(RETAINED, until_when, job.id)
   -- A time to live runs no script, so it is only the backstop for what is large, a day after the janitor's turn. The
   -- small hash has none: retain needs its type and tags to find the index entries, however late it comes.
   call('PEXPIRE', T .. ':payload:' .. job.id, backstop)
