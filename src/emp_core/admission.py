@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import structlog
 
 from emp_core.errors import StoreError, StoreUnfit
-from emp_core.store import KEEPS_ALL, Durability, open_store, stops_start
+from emp_core.store import KEEPS_ALL, Durability, Level, open_store, stops_start
+
+MEMORY_HINT: Final = "every job is lost when the store stops; run `redis-cli CONFIG SET appendonly yes`"
 
 _log = structlog.get_logger()
 
@@ -31,7 +35,14 @@ async def admit(redis_url: str, namespace: str, *, replicated: bool = False) -> 
                 raise StoreUnfit(error.detail) from error
             _log.warning("store_away", error=error.detail)
             return
-    _log.info("store_found", durability=str(durability.level), why=durability.why, replicas=durability.replicas)
+    is_lost_at_stop = durability.level is Level.MEMORY
+    (_log.warning if is_lost_at_stop else _log.info)(
+        "store_found",
+        durability=str(durability.level),
+        why=durability.why,
+        replicas=durability.replicas,
+        **({"hint": MEMORY_HINT} if is_lost_at_stop else {}),
+    )
     check(durability, replicated=replicated)
 
 

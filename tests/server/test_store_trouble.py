@@ -245,3 +245,5 @@ def test_the_server_says_at_its_start_what_the_store_keeps(
     assert (
         "durability=memory" in process.wait_for("store_found.*").group() or '"durability": "memory"' in process.output()
     )
+    assert "every job is lost when the store stops" in process.output()
+    assert "warning" in process.output()
