@@ -14,11 +14,13 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, ClassVar, Final, cast
 
+from httptools import HttpParserError
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from emp_core.errors import EmpError, HeadTooLarge, InvalidRequest, TooSlow
 from emp_server.crowd import PLACE, SMALL_BODY, Crowd
 from emp_server.lingering import CycleTransport, Lingering
+from emp_server.malformed_log import MalformedLog
 from emp_server.parts import Parts
 from emp_server.raw_answers import NO_ROOM, SHED, SHED_AND_CLOSED, Underway, default_lines, raw_answer, raw_problem
 from emp_server.refusals import Refusals
@@ -30,9 +32,17 @@ from emp_server.upgrades import without_upgrade
 
 BODY_BYTES_PER_SECOND: Final = 4096
 """What a body must bring on average, beyond the patience that every request has."""
+FIELDS_LIMIT: Final = 100
+"""Header fields of a request: each takes a hundred times its bytes in memory."""
+QUEUE_LIMIT: Final = 8
+"""Requests that wait for their turn on one connection. What is sent beyond is kept unparsed, and no more is read."""
+_PIECE: Final = 2048
+"""Bytes of many requests that are parsed at once."""
 LINGER: Final = 2.0
 """Seconds in which a client may still send of a body that was answered before its end, if the connection is kept."""
 
+_EVENTS: Final = "/events"
+_LIVE: Final = "/ui/live"
 _SHORT_WAY_PATH: Final = SUBMIT_PATH.encode()
 SUBMIT_PATHS: Final = frozenset({_SHORT_WAY_PATH, b"/v1/jobs/batch"})
 _BEFORE_TYPE, _AFTER_TYPE = SUBMIT_TYPED_PATH.encode().split(b"{job_type}")
@@ -47,11 +57,14 @@ class PatientProtocol(HttpToolsProtocol):
     refusals: ClassVar[Refusals]
     crowd: ClassVar[Crowd]
     short_way: ClassVar[ShortWay]
+    malformed_log: ClassVar[MalformedLog]
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._in_head = True
         self._head_size = 0
+        self._fields = 0
+        self._held = b""
         self._unfinished = 0
         self._body_size = 0
         self._requests = 0
@@ -79,22 +92,48 @@ class PatientProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """End with a connection."""
         super().connection_lost(exc)
+        self._held = b""
         # An answer that knows its transport would keep this object until the garbage collector comes.
         self._cycle_transport.close = self.transport.close
 
     def data_received(self, data: bytes) -> None:
         """Read what has come."""
         self._idle_since = None
-        at_start, requests = self._at_start, self._requests
-        if at_start and self._head is not None and self._repeats(self._head, data):
+        if self._held or (len(data) > _PIECE and _heads_in(data) > QUEUE_LIMIT):
+            self._held += data
+            self._read_held()
             return
+        if self._at_start and self._head is not None and self._repeats(self._head, data):
+            return
+        self._read(data)
+
+    def _read_held(self) -> None:
+        """Parse what was kept back, as far as there is room for more requests."""
+        held, at = self._held, 0
+        while at < len(held) and len(self.pipeline) < QUEUE_LIMIT and not self._is_ending():
+            self._read(held[at : at + _PIECE])
+            at += _PIECE
+        self._held = b"" if self._is_ending() else held[at:]
+        if self._held:
+            self.flow.pause_reading()
+
+    def _is_ending(self) -> bool:
+        return self._is_over or self.transport.is_closing()
+
+    def _read(self, data: bytes) -> None:
+        """Parse data."""
+        at_start, requests = self._at_start, self._requests
         if self._reading_since is None and (self.cycle is None or self.cycle.response_complete):
             self._reading_since = self.loop.time()
         self._taken = None
         request = requests if self._in_head else -1
         if self._in_head:
             data = without_upgrade(data)
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except HttpParserError:
+            self.send_400_response("")
         if self._is_over:
             self._linger()
             return
@@ -110,7 +149,7 @@ class PatientProtocol(HttpToolsProtocol):
         """Begin to read a request."""
         super().on_message_begin()
         self._at_start = False
-        self._head_size = self._body_size = 0
+        self._head_size = self._body_size = self._fields = 0
 
     def on_url(self, url: bytes) -> None:
         """Read a part of the first line."""
@@ -119,6 +158,10 @@ class PatientProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Read a header."""
+        self._fields += 1
+        if self._fields > FIELDS_LIMIT:
+            self._refusal = HeadTooLarge(f"a request may have {FIELDS_LIMIT} header fields")
+            raise ValueError("fields")
         self._count(len(name) + len(value) + 4)
         super().on_header(name, value)
 
@@ -128,6 +171,10 @@ class PatientProtocol(HttpToolsProtocol):
             # The parser reads no body of a request that asks for another protocol.
             self._refusal = InvalidRequest("this server speaks HTTP/1.1 only: send the request without Upgrade")
             raise ValueError("upgrade")
+        if self._streams():
+            # Nothing is read while a request waits: the end of the client would not be seen, and its stream would stay.
+            self._refusal = InvalidRequest("a stream of events is the last answer of its connection")
+            raise ValueError("stream")
         self._in_head = False
         self._unfinished = 0
         if self._is_over:
@@ -251,10 +298,24 @@ class PatientProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if not self._in_head:
             self._lingers_until = self.loop.time() + LINGER
+        if self._held:
+            self.flow.pause_reading()
+            # The parser may be at work further up in this call.
+            self.loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        """Read on after a pause, if the connection is still there."""
+        if self.parser is None or self._is_over:
+            return
+        self._read_held()
+        if not self._held and not self.pipeline:
+            self.flow.resume_reading()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what the parser has refused, or made us refuse."""
-        self._refuse(self._refusal or InvalidRequest("this is not HTTP/1.1"))
+        error = self._refusal or InvalidRequest("this is not HTTP/1.1")
+        self.malformed_log.add(self.client, error)
+        self._refuse(error)
 
     def look(self, now: float) -> None:
         """Cut off a client that takes too long."""
@@ -282,6 +343,7 @@ class PatientProtocol(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         """Stop when the request that has begun to come is answered, and at once if there is none."""
+        self._held = b""
         if self._is_offered and not self.transport.is_closing():
             self._go_the_long_way()
         super().shutdown()
@@ -292,6 +354,14 @@ class PatientProtocol(HttpToolsProtocol):
             self.transport.close()
         else:
             self._refuse(TooSlow("the rest of the request did not come in time"))
+
+    def _streams(self) -> bool:
+        """Return whether the last request on this connection is answered with a stream of events."""
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete or isinstance(cycle, Underway):
+            return False
+        path = cycle.scope["path"]
+        return cycle.scope["method"] == "GET" and (path.endswith(_EVENTS) or path == _LIVE)
 
     def _is_submission(self) -> bool:
         """Tell whether jobs are submitted; a path in an unusual spelling is not looked at here."""
@@ -363,6 +433,11 @@ class PatientProtocol(HttpToolsProtocol):
         self.connection_lost(ConnectionAbortedError())
 
 
+def _heads_in(data: bytes) -> int:
+    """Return how many requests may begin in data, at most: each head ends with an empty line."""
+    return data.count(b"\n\r\n") + data.count(b"\n\n")
+
+
 def protocol_for(settings: ServerSettings, parts: Parts, short_way: ShortWay) -> type[PatientProtocol]:
     """Give the protocol with a server's limits."""
 
@@ -374,6 +449,7 @@ def protocol_for(settings: ServerSettings, parts: Parts, short_way: ShortWay) ->
     Connection.refusals = parts.refusals
     Connection.crowd = parts.crowd
     Connection.short_way = short_way
+    Connection.malformed_log = MalformedLog()
     return Connection
 
 
