@@ -34,6 +34,7 @@ from emp_server.access import (
     Access,
     guarded,
 )
+from emp_server.audit import Rejections
 from emp_server.catalog import Catalog
 from emp_server.crowd import PLACE, Crowd
 from emp_server.door import Door
@@ -128,6 +129,7 @@ def build_app(settings: ServerSettings, store: Store, tracer: Tracer = NO_TRACER
         StoreWatch(store),
         KeyRing(store.api_keys, settings),
         refusals,
+        Rejections(),
         Crowd(settings, refusals),
         Rates(settings.submissions_per_second, settings.server_workers, refusals),
         Pressure(store, settings, refusals),
@@ -146,7 +148,7 @@ def build_app(settings: ServerSettings, store: Store, tracer: Tracer = NO_TRACER
         else:
             await framework(scope, receive, send)
 
-    gate = Gate(entrance, parts.keyring, parts.crowd, refusals)
+    gate = Gate(entrance, parts.keyring, parts.crowd, refusals, parts.rejections)
     door = Door(gate, settings, refusals, traffic)
     return Application(door, parts, ShortWay(parts, door))
 

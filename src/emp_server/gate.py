@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from emp_core.errors import EmpError, NotAllowed, Unauthenticated
 from emp_server.access import AUDITED
+from emp_server.audit import Rejections
 from emp_server.callers import CALLER, STRANGER, Caller
 from emp_server.crowd import Crowd
 from emp_server.keyring import KeyRing
@@ -46,11 +47,14 @@ _audit = structlog.get_logger("emp.audit")
 class Gate:
     """An ASGI application around another one."""
 
-    def __init__(self, app: ASGIApp, keyring: KeyRing, crowd: Crowd, refusals: Refusals) -> None:
+    def __init__(
+        self, app: ASGIApp, keyring: KeyRing, crowd: Crowd, refusals: Refusals, rejections: Rejections
+    ) -> None:
         self._app = app
         self._keyring = keyring
         self._crowd = crowd
         self._refusals = refusals
+        self._rejections = rejections
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; lifespan events pass through."""
@@ -64,6 +68,8 @@ class Gate:
                 _refuse_forged(headers)
         except EmpError as error:
             self._refusals.count(error)
+            if isinstance(error, Unauthenticated) and b"authorization" in headers:
+                self._rejections.log("key_rejected", scope, error.detail)
             await self._refusal(error, scope, headers)(scope, receive, send)
             return
         scope[CALLER] = caller

@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from emp_core.store import Store
+from emp_server.audit import Rejections
 from emp_server.catalog import Catalog
 from emp_server.crowd import Crowd
 from emp_server.keyring import KeyRing
@@ -32,6 +33,7 @@ class Parts:
     watch: StoreWatch
     keyring: KeyRing
     refusals: Refusals
+    rejections: Rejections
     crowd: Crowd
     rates: Rates
     pressure: Pressure

@@ -26,7 +26,9 @@ WHO: Final = "monitor"
 """Who cancelled, where nobody has to show an API key."""
 LONGEST_WHY: Final = 1000
 
-_log = structlog.get_logger()
+IDS_LOGGED: Final = 100
+"""Of the jobs of one action; their number is logged in any case."""
+_audit = structlog.get_logger("emp.audit")
 
 
 class Action(StrEnum):
@@ -106,7 +108,7 @@ async def _act(parts: Parts, action: Action, job_ids: Sequence[JobId], who: str,
             words = Counter(_REVIVE_WORDS[word] for word in revived)
         case unreachable:
             assert_never(unreachable)
-    _log.info("jobs_acted_on", action=action.value, jobs=len(job_ids), by=who)
+    _audit.info("jobs_acted_on", action=action.value, jobs=len(job_ids), ids=list(job_ids[:IDS_LOGGED]), by=who)
     return [f"{plural(count, 'job')}: {what}" for what, count in words.items()]
 
 
@@ -137,7 +139,7 @@ async def pause_type(request: Request, parts: TheParts, caller: TheCaller, job_t
     path = f"/types/{job_type}"
     if first(form, "confirmed"):
         await parts.store.types.pause(job_type)
-        _log.info("job_type_paused", job_type=job_type, by=caller.called(WHO))
+        _audit.info("job_type_paused", job_type=job_type, by=caller.called(WHO))
         parts.catalog.forget()
         return RedirectResponse(path, 303)
     recent = await read_recent(parts)
@@ -165,7 +167,7 @@ async def resume_type(request: Request, parts: TheParts, caller: TheCaller, job_
     await read_form(request, parts.settings.small_body_limit_bytes)
     await parts.catalog.known(job_type)
     await parts.store.types.resume(job_type)
-    _log.info("job_type_resumed", job_type=job_type, by=caller.called(WHO))
+    _audit.info("job_type_resumed", job_type=job_type, by=caller.called(WHO))
     parts.catalog.forget()
     return RedirectResponse(f"/types/{job_type}", 303)
 
@@ -179,7 +181,7 @@ async def drain_worker(request: Request, parts: TheParts, caller: TheCaller, wor
     path = f"/workers/{worker_id}"
     if first(form, "confirmed"):
         await parts.store.workers.drain(worker.worker_id)
-        _log.info("worker_asked_to_drain", worker_id=worker_id, by=caller.called(WHO))
+        _audit.info("worker_asked_to_drain", worker_id=worker_id, by=caller.called(WHO))
         return RedirectResponse(path, 303)
     others = [other for other in await parts.store.workers.list() if other.worker_id != worker_id]
     serving = [other for other in others if other.status in {"idle", "busy"}]

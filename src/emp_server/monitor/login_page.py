@@ -12,7 +12,8 @@ from starlette.responses import RedirectResponse
 
 from emp_core.api_keys import Scope
 from emp_core.errors import Unauthenticated
-from emp_server.callers import STRANGER
+from emp_server.audit import log_session
+from emp_server.callers import CALLER, STRANGER
 from emp_server.keyring import session_token
 from emp_server.monitor.form_body import first, read_form
 from emp_server.monitor.rendering import page
@@ -48,7 +49,9 @@ async def login(request: Request, parts: TheParts) -> Response:
         caller = await log_in(request, answer, parts, first(form, "key"))
     except Unauthenticated as error:
         parts.refusals.count(error)
+        parts.rejections.log("login_rejected", request.scope, error.detail)
         return _login_page(parts, to, refusal=error.detail, status=error.status)
+    log_session("login", request.scope, caller)
     answer.headers["Location"] = _ours(to) or (START if caller.may(Scope.READ) else START_WITHOUT_READ)
     return answer
 
@@ -57,6 +60,7 @@ async def logout(request: Request, parts: TheParts) -> Response:
     """End the session."""
     await read_form(request, parts.settings.small_body_limit_bytes)
     answer = RedirectResponse("/login", 303)
+    log_session("logout", request.scope, request.scope[CALLER])
     await log_out(request, answer, parts)
     return answer
 
