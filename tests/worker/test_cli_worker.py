@@ -12,6 +12,7 @@ BY_VARIABLE_ONLY = {
     "plugins_import_limit",
     "log_format",
     "log_level",
+    "redis_url_file",
     "tracing",
 }
 """Settings that several commands share."""
