@@ -214,10 +214,11 @@ local function load(id)
   local flat = redis.pcall('HGETALL', JOB .. id)
   local size = #flat
   if size == 0 then return nil, flat.err end
-  -- What a job begins with has no field until it changes. Those that are nil make room, so that the table grows once.
+  -- What a job begins with has no field until it changes. Those that are nil make room for what most jobs get, so that the
+  -- table does not grow: 16 places, of which a 17th would make 32.
   local job = {id = id, state = 'pending', priority = '0', attempt = '0', max_attempts = '3', type = nil, no = nil,
     created_at = nil, digest = nil, owner = nil, worker = nil, token = nil, claimed_at = nil, plugin = nil, started_at = nil,
-    progress = nil, message = nil}
+    progress = nil}
   local has_empty = false
   for i = 1, size, 2 do
     local value = flat[i + 1]
