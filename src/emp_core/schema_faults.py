@@ -86,6 +86,21 @@ class _Visit:
     keys: Sequence[str | int] | None = None
 
 
+def _hollow(value: Any) -> Any:
+    """Return a value without what its children hold."""
+    match value:
+        case dict():
+            return dict.fromkeys(value)
+        case list():
+            return [None] * len(value)
+        case _:
+            return value
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
 class SchemaFaults:
     """Explains why values do not fit one schema."""
 
@@ -166,14 +181,13 @@ class _Search:
         if not wanted:
             return
         looks_inside = not _LOOKING_INSIDE.isdisjoint(wanted)
-        seen = value if looks_inside else _hollow(value)
         if looks_inside and not self._can_look_at(value):
             raise _Exhausted
 
         def own() -> dict[str, Any]:
             return {each: ref_to(node.at(each)) if each in _OPAQUE else node.schema[each] for each in wanted}
 
-        self._note(node, "own", own, seen, path)
+        self._note(node, "own", own, value, path, _as_it_is if looks_inside else _hollow)
 
     def _conditional(self, node: Node, value: Any, path: Path) -> Iterator[_Visit]:
         if "if" in node.schema:
@@ -316,12 +330,20 @@ class _Search:
         validator = self._parts.validator(node, use, build, self._spend)
         return validator is None or validator.is_valid(value)
 
-    def _note(self, node: Node, use: str, build: Callable[[], Any], value: Any, path: Path) -> None:
-        """Note what a validator says about a value; it has no union in it."""
+    def _note(
+        self,
+        node: Node,
+        use: str,
+        build: Callable[[], Any],
+        value: Any,
+        path: Path,
+        shown: Callable[[Any], Any] = _as_it_is,
+    ) -> None:
+        """Note what a validator says about a value; it has no union in it. An error copies the value that is shown."""
         validator = self._parts.validator(node, use, build, self._spend)
         if validator is None or validator.is_valid(value):
             return
-        for error in validator.iter_errors(value):
+        for error in validator.iter_errors(shown(value)):
             place = (*path, *error.instance_path)
             match error.kind:
                 case ValidationErrorKind.Required(property=name):
@@ -351,17 +373,6 @@ def _size(value: Any) -> int:
 
 def _json(schema: Any) -> str:
     return msgspec.json.encode(schema).decode()
-
-
-def _hollow(value: Any) -> Any:
-    """Return a value without what its children hold."""
-    match value:
-        case dict():
-            return dict.fromkeys(value)
-        case list():
-            return [None] * len(value)
-        case _:
-            return value
 
 
 def _names(schema: Mapping[str, Any], value: Mapping[str, Any]) -> Sequence[str]:

@@ -29,7 +29,7 @@ SETTING_NAMES: Final = frozenset(
         "tracing",
         # emp server
         "host", "durability", "server_workers", "insecure", "require_key", "keys_fresh_for", "session_lasts",
-        "allowed_hosts", "payload_limit_bytes", "default_expires_in", "batch_limit_items",
+        "allowed_hosts", "payload_limit_bytes", "default_expires_in", "body_limit_values", "batch_limit_items",
         "batch_limit_bytes", "small_body_limit_bytes", "longest_wait", "page_default_items", "page_limit_items",
         "stream_keep_alive", "stream_buffer_updates", "job_types_fresh_for", "submissions_at_once",
         "bodies_limit_bytes", "submissions_per_second", "waiting_limit", "waiting_limit_per_type",

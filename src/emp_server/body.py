@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Final
 
 from starlette.types import Receive
 
 from emp_core.errors import InvalidRequest, TooLarge, UnsupportedMediaType
 from emp_server import media
+from emp_server.strict_json import refuse_many_values
+from emp_server.turns import apart
 
 JSON_BODY: Final = frozenset({media.JSON.encode()})
 LINES_BODY: Final = frozenset({media.JSON_LINES.encode(), b"application/x-ndjson"})
@@ -36,6 +39,20 @@ def media_type(headers: Mapping[bytes, bytes], allowed: frozenset[bytes]) -> byt
     if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
         raise UnsupportedMediaType("send the body without a content encoding")
     return kind
+
+
+async def read_json_body(
+    headers: Mapping[bytes, bytes], receive: Receive, limit_bytes: int, limit_values: int
+) -> bytes:
+    """Read the whole body, of which nothing has been decoded yet, but its values are counted.
+
+    Raises:
+        TooLarge: it is over a limit.
+        InvalidRequest: the client left before it had sent all of it.
+    """
+    body = await read_body(headers, receive, limit_bytes)
+    await apart(partial(refuse_many_values, limit=limit_values), body)
+    return body
 
 
 async def read_body(headers: Mapping[bytes, bytes], receive: Receive, limit: int) -> bytes:

@@ -192,7 +192,10 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "get_job_type": Operation({200: ("The job type", _TYPE)}, (errors.UnknownJobType,)),
     "get_schema": Operation({200: ("The schema", Content(JSON_SCHEMA))}, (errors.UnknownJobType,)),
     "validate_payload": Operation(
-        {204: ("It fits", None)}, (*_BODY, errors.UnknownJobType, errors.InvalidPayload), (_ANY,)
+        {204: ("It fits", None)},
+        (*_BODY, errors.UnknownJobType, errors.InvalidPayload, errors.RateLimited),
+        (_ANY,),
+        headers=("RateLimit", "RateLimit-Policy"),
     ),
     "pause_job_type": Operation({200: ("Paused", _TYPE)}, (errors.UnknownJobType, errors.StoreFull)),
     "resume_job_type": Operation({200: ("Resumed", _TYPE)}, (errors.UnknownJobType, errors.StoreFull)),

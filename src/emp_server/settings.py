@@ -48,6 +48,11 @@ class ServerSettings(StoreSettings):
         description="names, besides those of loopback, that requests may be addressed to (separated by commas)",
     )
     payload_limit_bytes: int = Field(default=PAYLOAD_LIMIT, ge=1, description="the largest payload of a job")
+    body_limit_values: int = Field(
+        default=1_000_000,
+        ge=1,
+        description="the most JSON values and member names in a body with payloads: each takes many times its bytes",
+    )
     batch_limit_items: int = Field(default=BATCH_LIMIT, ge=1, description="the most jobs in one batch")
     batch_limit_bytes: int = Field(default=32 * 1024 * 1024, ge=1, description="the largest body of a batch")
     small_body_limit_bytes: int = Field(

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from emp_core.errors import InvalidRequest
+from emp_core.errors import InvalidRequest, TooLarge
 
 DEPTH_LIMIT: Final = 64
 MESSAGE_LENGTH: Final = 300
@@ -52,6 +52,47 @@ def refuse_depth(body: bytes) -> None:
     # Counting brackets is cheap and settles nearly every body.
     if body.count(b"[") + body.count(b"{") > DEPTH_LIMIT and _is_deeper(body, DEPTH_LIMIT):
         raise InvalidRequest(f"the body is nested deeper than {DEPTH_LIMIT} levels")
+
+
+def refuse_many_values(body: bytes, limit: int) -> None:
+    """Check how many values JSON has, before anything is made of them: each takes up to a hundred times its bytes.
+
+    A member of an object counts as two: its name is a value, too, and takes as long to read.
+
+    Raises:
+        TooLarge: more than the limit.
+    """
+    # Each takes two bytes, but for the last one: most bodies need no look.
+    if len(body) // 2 < limit or _values_in(body) <= limit:
+        return
+    if _values_in(_without_strings(body, 2 * limit)) > limit:
+        raise TooLarge(f"the body has more than {limit} JSON values and member names", limit=limit)
+
+
+def _values_in(body: bytes) -> int:
+    """Return how many values and names JSON has, at most.
+
+    There is one value, and one more for each comma and each array or object with contents; a name has a colon.
+    """
+    opened = body.count(b"[") + body.count(b"{") - body.count(b"[]") - body.count(b"{}")
+    return 1 + body.count(b",") + body.count(b":") + opened
+
+
+_TEXT_OF_MARKS: Final = re.compile(rb'"[^"]+"')
+_ALL_BUT_PUNCTUATION: Final = bytes(set(range(256)) - set(b',:[]{}"'))
+
+
+def _without_strings(body: bytes, limit: int) -> bytes:
+    """Return the punctuation of JSON without its strings; with them, if there are more than the limit."""
+    without_escapes = body.replace(rb"\\", b"").replace(rb"\"", b"")
+    marks = without_escapes.translate(None, _ALL_BUT_PUNCTUATION).replace(b'""', b"")
+    if marks.count(b'"') > 2 * limit:
+        return marks
+    parts, position = [], 0
+    for text in _TEXT_OF_MARKS.finditer(marks):
+        parts.append(marks[position : text.start()])
+        position = text.end()
+    return b"".join((*parts, marks[position:]))
 
 
 def malformed(error: Exception, text: str = "") -> InvalidRequest:

@@ -169,6 +169,15 @@ async def test_a_rate_is_told_with_every_submission_and_its_end_with_a_refusal(s
         assert {batch.status_code, typed.status_code} <= {200, 202, 429}
 
 
+async def test_a_check_of_a_payload_is_charged_as_a_submission_is(settings, store):
+    async with served(settings, submissions_per_second=2) as client:
+        answers = [await client.post("/v1/job-types/any.thing/validate", json=1) for _ in range(20)]
+
+        assert answers[0].status_code == 204
+        assert answers[0].headers["ratelimit"] == '"submissions";r=1;t=1'
+        assert any(answer.status_code == 429 for answer in answers)
+
+
 # The store.
 
 

@@ -74,7 +74,13 @@ async def test_what_is_no_submission_is_answered(server, client):
     with full(server):
         assert (await client.get("/v1/jobs")).status_code == 200
         assert (await client.get("/v1/stats")).status_code == 200
-        assert (await client.post("/v1/job-types/any.thing/validate", json=1)).status_code == 204
+
+
+async def test_a_check_of_a_payload_is_shed_as_a_submission_is(server, client):
+    with full(server):
+        assert (await client.post("/v1/job-types/any.thing/validate", json=1)).status_code == 503
+
+    assert (await client.post("/v1/job-types/any.thing/validate", json=1)).status_code == 204
 
 
 async def test_requests_that_follow_one_another_are_answered_in_order(server, wire):

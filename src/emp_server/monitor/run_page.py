@@ -6,6 +6,7 @@ import hashlib
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Final
 
 import msgspec
@@ -26,6 +27,7 @@ from emp_server.monitor.form_body import Form, first, read_form
 from emp_server.monitor.rendering import page
 from emp_server.monitor.schema_plan import Node, plan
 from emp_server.parts import Parts, TheParts
+from emp_server.strict_json import refuse_many_values
 from emp_server.submitting import admit, checked_submission, store_one
 from emp_server.turns import apart
 from emp_server.waiting import known_form, not_found
@@ -105,6 +107,7 @@ async def run(request: Request, parts: TheParts, caller: TheCaller, job_type: st
         payload, faults = _payload(draft)
         if faults:
             raise InvalidPayload(faults[0].message, faults=faults)
+        await apart(partial(refuse_many_values, limit=parts.settings.body_limit_values), payload)
         payload = await apart(parse_payload, payload)
         options = _options(form)
         key = f"{first(form, 'once')[:64]}-{hashlib.sha256(payload).hexdigest()}"

@@ -14,7 +14,7 @@ from emp_core.jobs import Submission
 from emp_server import media
 from emp_server.access import TheCaller
 from emp_server.answers import submitted_answer
-from emp_server.body import JSON_BODY, LINES_BODY, media_type, read_body
+from emp_server.body import JSON_BODY, LINES_BODY, media_type, read_json_body
 from emp_server.callers import Caller
 from emp_server.catalog import KnownType
 from emp_server.delivery import make_idempotency
@@ -37,7 +37,8 @@ async def submit_batch(request: Request, parts: TheParts, caller: TheCaller) -> 
     """
     headers = dict(request.scope["headers"])
     lines = media_type(headers, JSON_BODY | LINES_BODY) in LINES_BODY
-    body = await read_body(headers, request.receive, parts.settings.batch_limit_bytes)
+    limits = parts.settings.batch_limit_bytes, parts.settings.body_limit_values
+    body = await read_json_body(headers, request.receive, *limits)
     items = split_batch(body, parts.settings.batch_limit_items, lines=lines)
     headers_of_rate = admit(parts, caller, len(items))
     with parts.crowd.working(request.scope), parts.traced.submitting(request.scope) as submitting:

@@ -7,8 +7,9 @@ import structlog
 from fastapi import Request, Response
 
 from emp_server import media
+from emp_server.access import TheCaller
 from emp_server.answers import job_type_answer
-from emp_server.body import JSON_BODY, media_type, read_body
+from emp_server.body import JSON_BODY, media_type, read_json_body
 from emp_server.documents import JobTypesAnswer
 from emp_server.envelope import parse_payload
 from emp_server.options import check_size
@@ -37,17 +38,20 @@ async def get_schema(parts: TheParts, job_type: str) -> Response:
     return Response(msgspec.json.encode(schema), media_type=media.JSON_SCHEMA)
 
 
-async def validate_payload(request: Request, parts: TheParts, job_type: str) -> Response:
-    """Check a payload as a submission would, and store nothing: 204 if it fits."""
+async def validate_payload(request: Request, parts: TheParts, caller: TheCaller, job_type: str) -> Response:
+    """Check a payload as a submission would, and store nothing: 204 if it fits. It counts as one against the rate."""
     headers = dict(request.scope["headers"])
+    headers_of_rate = parts.rates.charge(caller)
     media_type(headers, JSON_BODY)
     known = await parts.catalog.known(job_type)
     limit = parts.settings.payload_limit_bytes
-    payload = await apart(parse_payload, await read_body(headers, request.receive, limit))
-    check_size(known.newest, payload, limit)
-    if known.check is not None:
-        await apart(known.check, payload)
-    return Response(status_code=204)
+    body = await read_json_body(headers, request.receive, limit, parts.settings.body_limit_values)
+    with parts.crowd.working(request.scope):
+        payload = await apart(parse_payload, body)
+        check_size(known.newest, payload, limit)
+        if known.check is not None:
+            await apart(known.check, payload)
+    return Response(status_code=204, headers=dict(headers_of_rate))
 
 
 async def pause_job_type(parts: TheParts, job_type: str) -> Response:

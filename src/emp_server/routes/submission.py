@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as AsgiScope
 
 from emp_core.errors import EmpError, InvalidRequest
-from emp_server.body import JSON_BODY, media_type, read_body
+from emp_server.body import JSON_BODY, media_type, read_json_body
 from emp_server.callers import caller_in
 from emp_server.delivery import NO_WAIT, Wait, read_idempotency, read_wait
 from emp_server.envelope import parse_envelope, parse_options, parse_payload
@@ -51,7 +51,8 @@ class SubmitJob:
         wait = _take_wait(parts, headers, query)
         if query:
             raise InvalidRequest(f"the query: unknown parameter {shortened(next(iter(query)))!r}")
-        body = await read_body(headers, receive, parts.settings.body_limit_bytes)
+        limits = parts.settings.body_limit_bytes, parts.settings.body_limit_values
+        body = await read_json_body(headers, receive, *limits)
         with parts.crowd.working(scope), parts.traced.submitting(scope) as submitting:
             envelope = await apart(parse_envelope, body)
             idempotency = read_idempotency(headers, caller.idempotency_scope, lambda: hashlib.sha256(body).hexdigest())
@@ -89,7 +90,8 @@ class SubmitTypedJob:
         wait = _take_wait(parts, headers, query)
         known = await parts.catalog.known(scope["path_params"]["job_type"])
         options = parse_options({name: _single(name, values) for name, values in query.items()})
-        body = await read_body(headers, receive, parts.settings.payload_limit_bytes)
+        limits = parts.settings.payload_limit_bytes, parts.settings.body_limit_values
+        body = await read_json_body(headers, receive, *limits)
         with parts.crowd.working(scope), parts.traced.submitting(scope) as submitting:
             submitting.about(known.newest.job_type)
             payload = await apart(parse_payload, body)
