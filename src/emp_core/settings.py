@@ -53,7 +53,7 @@ def _file_settings() -> dict[str, Any]:
 
 
 def _refuse_foreign(path: Path) -> None:
-    """Refuse a file that somebody else may have written: it could name another store or server than ours.
+    """Reject a file that another user may have written: it could name another store or server than ours.
 
     Raises:
         SettingsError: it belongs to another user, who is not root, or anyone can write to it.
@@ -125,7 +125,7 @@ class StoreSettings(EmpSettings):
     @model_validator(mode="before")
     @classmethod
     def _read_url(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Take the URL from its file."""
+        """Read the URL from its file."""
         path = values.get("redis_url_file")
         if not path or values.get("redis_url"):
             return values

@@ -55,7 +55,7 @@ class Listener(Protocol):
         """Hear of a registration: at the start, and after every loss under a new id."""
 
     def store_unfit(self, error: StoreError) -> None:
-        """Hear that the store has a format of another release; called once, and no renewal follows."""
+        """Called once if the store has a format of another release; no renewal follows."""
 
     def lease_renewed(self, lease: Lease, renewed: Renewed) -> None:
         """Hear of a renewal, and what the store answered to it."""

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 LINE_LIMIT: Final = 4096
 """Bytes of a line; a longer one comes in parts."""
 KEPT_LINES: Final = 30
-"""Dropped lines that are passed on all the same, the last of each read: they may say why the process ends."""
+"""Dropped lines that are still passed on, the last of each read: they may say why the process ends."""
 DROPS_TOLD_EVERY: Final = 1.0
 READ_AT_ONCE: Final = 1024 * 1024
 READ_PAUSE: Final = 0.05

@@ -157,7 +157,7 @@ class Children:
         return child
 
     async def _warm_or_fresh(self, job_type: JobType) -> Child:
-        """Take an idle child, or start one; while that has to wait, another one may become idle."""
+        """Return an idle child, or start one; while a start has to wait, another child may become idle."""
         if (child := self._warm(job_type)) is not None:
             return child
         async with self._starting:
