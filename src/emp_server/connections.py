@@ -28,7 +28,8 @@ from emp_server.repeated_head import RepeatedHead
 from emp_server.routes.submission import SUBMIT_PATH, SUBMIT_TYPED_PATH
 from emp_server.settings import ServerSettings
 from emp_server.short_way import ShortWay
-from emp_server.upgrades import without_upgrade
+from emp_server.strict_heads import VERSIONS, ambiguity
+from emp_server.upgrades import without_cut_upgrade, without_upgrade
 
 BODY_BYTES_PER_SECOND: Final = 4096
 """What a body must bring on average, beyond the patience that every request has."""
@@ -38,6 +39,8 @@ QUEUE_LIMIT: Final = 8
 """Requests that wait for their turn on one connection. What is sent beyond is kept unparsed, and no more is read."""
 _PIECE: Final = 2048
 """Bytes of many requests that are parsed at once."""
+FRAMING_PER_BYTE: Final = 16
+"""Bytes between chunks for each byte in them; as many as in a head are free. Chunks of one byte take 5."""
 LINGER: Final = 2.0
 """Seconds in which a client may still send of a body that was answered before its end, if the connection is kept."""
 
@@ -63,8 +66,10 @@ class PatientProtocol(HttpToolsProtocol):
         super().__init__(*args, **options)
         self._in_head = True
         self._head_size = 0
-        self._fields = 0
         self._held = b""
+        # The end of the last packet, which is read with the next one.
+        self._cut = b""
+        self._framing = 0
         self._unfinished = 0
         self._body_size = 0
         self._requests = 0
@@ -103,7 +108,7 @@ class PatientProtocol(HttpToolsProtocol):
             self._held += data
             self._read_held()
             return
-        if self._at_start and self._head is not None and self._repeats(self._head, data):
+        if self._at_start and self._head is not None and not self._cut and self._repeats(self._head, data):
             return
         self._read(data)
 
@@ -128,7 +133,10 @@ class PatientProtocol(HttpToolsProtocol):
         self._taken = None
         request = requests if self._in_head else -1
         if self._in_head:
+            if self._cut or b"\r\n\r\n" not in data:
+                data, self._cut = without_cut_upgrade(self._cut + data)
             data = without_upgrade(data)
+        body_size = self._body_size
         self._unset_keepalive_if_required()
         try:
             self.parser.feed_data(data)
@@ -139,6 +147,8 @@ class PatientProtocol(HttpToolsProtocol):
             return
         if at_start and self._requests == requests + 1:
             self._remember_head(data)
+        if request < 0 and self._requests == requests and not self.transport.is_closing():
+            self._count_framing(len(data) - (self._body_size - body_size))
         # A header that has no end yet is kept by the parser, however long it is, and it tells nobody.
         if self._in_head and request == self._requests and not self.transport.is_closing():
             self._unfinished += len(data)
@@ -149,20 +159,20 @@ class PatientProtocol(HttpToolsProtocol):
         """Begin to read a request."""
         super().on_message_begin()
         self._at_start = False
-        self._head_size = self._body_size = self._fields = 0
+        self._head_size = self._body_size = self._framing = 0
 
     def on_url(self, url: bytes) -> None:
         """Read a part of the first line."""
-        self._count(len(url))
+        self._head_size += len(url)
+        if self._head_size > self.head_limit:
+            self._reject_head()
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Read a header."""
-        self._fields += 1
-        if self._fields > FIELDS_LIMIT:
-            self._refusal = HeadTooLarge(f"a request may have {FIELDS_LIMIT} header fields")
-            raise ValueError("fields")
-        self._count(len(name) + len(value) + 4)
+        self._head_size += len(name) + len(value) + 4
+        if self._head_size > self.head_limit or len(self.headers) >= FIELDS_LIMIT:
+            self._reject_head()
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -185,6 +195,7 @@ class PatientProtocol(HttpToolsProtocol):
             # Most clients send the body in a packet of its own, right after the head.
             self._is_offered = True
         else:
+            self._reject_ambiguity()
             self._begin_cycle()
 
     def on_body(self, body: bytes) -> None:
@@ -225,6 +236,12 @@ class PatientProtocol(HttpToolsProtocol):
                 cast("dict[str, Any]", self.cycle.scope)[PLACE] = place
         super().on_message_complete()
 
+    def _reject_ambiguity(self) -> None:
+        """Check, inside of a callback of the parser, that there is one way to read the head."""
+        self._refusal = ambiguity(self.parser.get_http_version(), self.url, self.headers)
+        if self._refusal is not None:
+            raise ValueError("ambiguous")
+
     def _begin_cycle(self) -> None:
         """Have uvicorn answer the request."""
         self._unset_keepalive_if_required()
@@ -250,8 +267,11 @@ class PatientProtocol(HttpToolsProtocol):
     def _takes_the_short_way(self) -> bool:
         """Let the request that has been read go the short way, if it can."""
         self._unset_keepalive_if_required()
-        keep_alive = self.parser.should_keep_alive() and self.parser.get_http_version() == "1.1"
+        version = self.parser.get_http_version()
+        keep_alive = self.parser.should_keep_alive() and version == "1.1"
         headers = dict(self.headers)
+        if version not in VERSIONS or len(headers) < len(self.headers):
+            self._reject_ambiguity()
         if not self._goes_the_short_way(headers, self._offered_body, keep_alive=keep_alive):
             return False
         self._is_offered, self._offered_body = False, b""
@@ -393,11 +413,18 @@ class PatientProtocol(HttpToolsProtocol):
         else:
             self._is_over = True
 
-    def _count(self, size: int) -> None:
-        self._head_size += size
-        if self._head_size > self.head_limit:
-            self._refusal = self._head_too_large()
-            raise ValueError("head")
+    def _reject_head(self) -> None:
+        """Reject, inside of a callback of the parser, a head that is over a limit."""
+        too_many = len(self.headers) >= FIELDS_LIMIT
+        fields = HeadTooLarge(f"a request may have {FIELDS_LIMIT} header fields")
+        self._refusal = fields if too_many else self._head_too_large()
+        raise ValueError("head")
+
+    def _count_framing(self, size: int) -> None:
+        """Count the bytes between the chunks of a body: their sizes, and extensions that are not read."""
+        self._framing += size
+        if self._framing > self.head_limit + FRAMING_PER_BYTE * self._body_size:
+            self._refuse(InvalidRequest("the chunks of the body have too long extensions"))
 
     def _head_too_large(self) -> HeadTooLarge:
         return HeadTooLarge(f"the first line and the headers may have {self.head_limit} bytes")

@@ -10,6 +10,20 @@ _UPGRADE: Final = re.compile(rb"(?i)(?<=\r\n)upgrade(?=[ \t]*:)")
 _NOT_UPGRADED: Final = b"upgr-de"
 
 
+_CUT: Final = re.compile(rb"(?i)\r(?:\n(?:u(?:p(?:g(?:r(?:a(?:d(?:e[ \t]*)?)?)?)?)?)?)?)?\Z")
+
+
+def without_cut_upgrade(data: bytes) -> tuple[bytes, bytes]:
+    """Split off the end of a packet that may be the first half of that wish, where the head goes on in the next one.
+
+    A line break at the end is split off, too, so that the end of a head is never cut.
+    """
+    if b"\r\n\r\n" in data:
+        return data, b""
+    cut = _CUT.search(data, max(0, len(data) - 64))
+    return (data, b"") if cut is None else (data[: cut.start()], data[cut.start() :])
+
+
 def without_upgrade(data: bytes) -> bytes:
     """Give what a client sent without that wish, where the head is whole.
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from emp_server.connections import PatientProtocol
 from support.waiting import wait_until
 
 from .conftest import ANYTHING, running, stored_jobs, submit
@@ -20,6 +21,17 @@ ENVELOPE = b'{"job_type":"any.thing","payload":1}'
 @pytest.fixture
 def settings(settings):
     return settings.model_copy(update={"request_patience": timedelta(seconds=1), "head_limit_bytes": 8192})
+
+
+@pytest.fixture
+def packets(monkeypatch):
+    """Return the sizes of the packets that the server has read."""
+    sizes = []
+    read = PatientProtocol.data_received
+    monkeypatch.setattr(
+        PatientProtocol, "data_received", lambda self, data: read(self, data) or sizes.append(len(data))
+    )
+    return sizes
 
 
 async def told(port: int, *parts: bytes) -> bytes:
@@ -112,19 +124,36 @@ async def test_who_asks_for_http2_keeps_the_body(server, store):
     assert await stored_jobs(store) == 1
 
 
-async def test_a_wish_for_http2_in_pieces_loses_no_body_unsaid(server, store):
-    text = post(b"Connection: Upgrade", b"Upgrade: h2c")
-    cut = text.index(b"rade: h2c")
+async def test_a_wish_for_http2_in_pieces_loses_no_body(server, store, packets):
+    text = post(b"Connection: Upgrade, close", b"Upgrade: h2c", b"X-After: 1")
+    begin, end = text.index(b"\r\nUpgrade: h2c"), text.index(b"X-After")
+
+    answers = [await in_two_packets(server, packets, text, cut) for cut in range(begin, end + 1)]
+
+    assert {answer[:13] for answer in answers} == {b"HTTP/1.1 202 "}
+    assert await stored_jobs(store) == len(answers)
+
+
+async def test_a_head_in_pieces_is_read_as_a_whole(server, store, packets):
+    text = post(b"Connection: close")
+
+    answers = [await in_two_packets(server, packets, text, cut) for cut in range(1, len(text) - len(ENVELOPE) + 2)]
+
+    assert {answer[:13] for answer in answers} == {b"HTTP/1.1 202 "}
+
+
+async def in_two_packets(server, packets, text, cut):
+    """Send a request in two packets that the server reads one by one, and return the answer."""
+    packets.clear()
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-
+    writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     writer.write(text[:cut])
-    await writer.drain()
-    await asyncio.sleep(0.05)  # so that they come apart
+    await asyncio.to_thread(wait_until, lambda: sum(packets) == cut)
     writer.write(text[cut:])
-    answer = await asyncio.wait_for(reader.read(), 20)
-    writer.close()
-
-    assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 202 "))
+    try:
+        return await asyncio.wait_for(reader.read(), 20)
+    finally:
+        writer.close()
 
 
 async def test_a_body_that_goes_on_after_its_refusal_is_cut_off(server, store):
