@@ -37,7 +37,7 @@ FIELDS_LIMIT: Final = 100
 """Header fields of a request: each takes a hundred times its bytes in memory."""
 QUEUE_LIMIT: Final = 8
 """Requests that wait for their turn on one connection. What is sent beyond is kept unparsed, and no more is read."""
-_PIECE: Final = 2048
+PIECE: Final = 512
 """Bytes of many requests that are parsed at once."""
 FRAMING_PER_BYTE: Final = 16
 """Bytes between chunks for each byte in them; as many as in a head are free. Chunks of one byte take 5."""
@@ -104,7 +104,7 @@ class PatientProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Read what has come."""
         self._idle_since = None
-        if self._held or (len(data) > _PIECE and _heads_in(data) > QUEUE_LIMIT):
+        if self._held or (len(data) > PIECE and _heads_in(data) > QUEUE_LIMIT):
             self._held += data
             self._read_held()
             return
@@ -116,8 +116,8 @@ class PatientProtocol(HttpToolsProtocol):
         """Parse what was kept back, as far as there is room for more requests."""
         held, at = self._held, 0
         while at < len(held) and len(self.pipeline) < QUEUE_LIMIT and not self._is_ending():
-            self._read(held[at : at + _PIECE])
-            at += _PIECE
+            self._read(held[at : at + PIECE])
+            at += PIECE
         self._held = b"" if self._is_ending() else held[at:]
         if self._held:
             self.flow.pause_reading()

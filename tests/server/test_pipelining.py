@@ -8,7 +8,7 @@ import pytest
 import structlog
 
 from emp_core.errors import InvalidRequest
-from emp_server.connections import FIELDS_LIMIT, QUEUE_LIMIT
+from emp_server.connections import FIELDS_LIMIT, PIECE, QUEUE_LIMIT
 from emp_server.malformed_log import INTERVAL, MalformedLog
 from support.waiting import wait_until_async
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 
 LIVE = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
 LAST = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-QUEUED_AT_MOST = QUEUE_LIMIT + 2048 // len(LIVE) + 1
+QUEUED_AT_MOST = QUEUE_LIMIT + PIECE // len(LIVE) + 1
 
 
 async def told(port: int, text: bytes) -> bytes:
