@@ -6,12 +6,12 @@ worker claims after every wait, however it ended.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from emp_core.ids import WorkerId
 from emp_core.store.connection import closed_transport_is_lost_connection
@@ -58,12 +58,28 @@ class Doorbell:
         try:
             with closed_transport_is_lost_connection():
                 popped = await self._open().blpop(list(rings), timeout=patience)
+        except ResponseError as error:
+            if not str(error).startswith("WRONGTYPE"):
+                raise explain(error) from error
+            await self._delete_damaged(list(rings))
+            return None
         except (RedisError, OSError, TimeoutError) as error:
             raise explain(error) from error
         if popped is None:
             return None
         key = popped[0]
         return rings[key.decode() if isinstance(key, bytes) else key]
+
+    async def _delete_damaged(self, keys: Sequence[str]) -> None:
+        """Delete bells that hold another type: the pop fails at once for as long as there is one among them."""
+        try:
+            client = self._open()
+            kinds = [await client.type(key) for key in keys]
+            for key, kind in zip(keys, kinds, strict=True):
+                if kind not in {b"list", b"none"}:
+                    await client.delete(key)
+        except (RedisError, OSError, TimeoutError) as error:
+            raise explain(error) from error
 
     def _open(self) -> Redis:
         if self._client is None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 import pytest
 
 from emp_core.ids import JobId, new_job_id
-from emp_core.jobs import Failed, Idempotency, JobState, Reason, Submission
-from emp_core.store import Duties, SubmitWord
+from emp_core.jobs import Completed, Failed, Idempotency, JobState, Reason, Submission
+from emp_core.store import Duties, LeaseWord, SubmitWord
 
 from .conftest import TYPE, Engine
 
@@ -159,3 +160,107 @@ async def test_a_damaged_error_does_not_stop_a_revival(engine: Engine) -> None:
     await engine.store.jobs.revive(ids)
 
     assert {job.job_id for job in await engine.claim(worker, 2)} == set(ids)
+
+
+@pytest.mark.parametrize(
+    "name", ["counts", "totals", "seq", "paused", "expiring", "tag:red", f"pending:{TYPE}", f"wake:{TYPE}"]
+)
+async def test_a_key_of_another_type_does_not_stop_a_submission(engine: Engine, name: str) -> None:
+    """The job is stored whole, the key is begun anew, and the doctor reads that it was damaged."""
+    await engine.submit(tags=("red",), expires_in=timedelta(hours=1))
+    key = engine.keys(name)
+    is_list = await engine.client.type(key) == b"list"
+    await engine.client.delete(key)
+    await (engine.client.set(key, "x") if is_list else engine.client.rpush(key, "x"))
+
+    job_id = await engine.submit(tags=("red",), expires_in=timedelta(hours=1))
+    jobs = await engine.claim(await engine.worker(), 2)
+
+    assert job_id in {job.job_id for job in jobs}
+    assert await engine.client.zscore(engine.keys("tag", "red"), job_id) is not None
+    assert b"another type" in (await engine.client.lrange(engine.keys("broken"), 0, -1))[0]
+
+
+@pytest.mark.parametrize("value", ["many", "", b"\xff", "9" * 30])
+async def test_a_counter_that_is_no_number_begins_anew(engine: Engine, value: str | bytes) -> None:
+    """The submission is counted, and stored."""
+    await engine.client.hset(engine.keys("counts"), f"pending:{TYPE}", value)
+    await engine.client.hset(engine.keys("counts"), f"scheduled:{TYPE}", value)
+
+    await engine.submit()
+
+    assert await engine.counts() == {"pending": 1, "submitted": 1}
+    assert len(await engine.claim(await engine.worker())) == 1
+
+
+@pytest.mark.parametrize("value", ["many", "", b"\xff", "9" * 30, str(2**60), "-7"])
+async def test_a_damaged_sequence_goes_on_above_all_that_it_has_given(engine: Engine, value: str | bytes) -> None:
+    """Jobs keep their order: those that wait come before the new ones."""
+    ids = [new_job_id() for _ in range(4)]
+    await engine.submit(*ids[:2])
+    await engine.client.set(engine.keys("seq"), value)
+
+    await engine.submit(ids[2])
+    await engine.submit(ids[3])
+
+    assert [job.job_id for job in await engine.claim(await engine.worker(), 4)] == ids
+
+
+async def test_a_damaged_place_in_time_ends_nothing_early(engine: Engine) -> None:
+    """The record says when a job is due, expires, or is deleted; its place in the index is put right."""
+    due, waiting = new_job_id(), new_job_id()
+    await engine.submit(due, delay=timedelta(hours=1))
+    await engine.submit(waiting, expires_in=timedelta(hours=1))
+    worker, ended = await engine.claimed(job_type="test.other")
+    await engine.store.jobs.complete(worker, [Completed(ended.job_id, ended.token, b"1")])
+    places = [("scheduled", due), ("expiring", waiting), ("retained", ended.job_id)]
+    before = [await engine.client.zscore(engine.keys(index), job_id) for index, job_id in places]
+    for index, job_id in places:
+        await engine.client.zadd(engine.keys(index), {job_id: -7})
+
+    await engine.sweep()
+
+    assert (await engine.job(due)).state is JobState.SCHEDULED
+    assert (await engine.job(waiting)).state is JobState.PENDING
+    assert (await engine.job(ended.job_id)).state is JobState.COMPLETED
+    assert [await engine.client.zscore(engine.keys(index), job_id) for index, job_id in places] == before
+
+
+async def test_an_id_that_is_no_text_is_noted_so_that_it_can_be_read(engine: Engine) -> None:
+    """It leaves its index, and the note of it is JSON."""
+    await engine.client.zadd(engine.keys("scheduled"), {b'"\xff\x00': 0})
+
+    await engine.sweep()
+
+    (note,) = await engine.client.lrange(engine.keys("broken"), 0, -1)
+    assert json.loads(note)["id"] == '"\\xff\\x00'
+
+
+@pytest.mark.parametrize("name", ["sweep", "workers", "running", "scheduled", "retained", "lost", "epoch"])
+async def test_a_key_of_another_type_stops_no_worker_and_no_janitor(engine: Engine, name: str) -> None:
+    """Leases are given, jobs end, workers are lost and forgotten as ever."""
+    await engine.store.jobs.sweep()
+    key = engine.keys(name)
+    await engine.client.delete(key)
+    await engine.client.hset(key, "x", "1") if name == "lost" else await engine.client.rpush(key, "x")
+
+    worker, job = await engine.claimed()
+    await engine.sweep()
+    assert (await engine.store.workers.renew(worker, 0.0)).word is LeaseWord.OK
+    await engine.store.jobs.complete(worker, [Completed(job.job_id, job.token, b"1")])
+    await engine.store.workers.leave(worker, "drained")
+
+    assert (await engine.job(job.job_id)).state is JobState.COMPLETED
+    assert [gone.worker_id for gone in await engine.store.workers.gone()] == [worker]
+
+
+@pytest.mark.parametrize("bell", ["wake", "bell"])
+async def test_a_bell_of_another_type_is_cleared_away(engine: Engine, bell: str) -> None:
+    """Else every wait would end at once."""
+    worker = await engine.worker()
+    key = engine.keys(bell, TYPE if bell == "wake" else worker)
+    await engine.client.set(key, "x")
+
+    assert await engine.store.doorbell.wait(worker, [TYPE], 0.01) is None
+
+    assert await engine.client.exists(key) == 0

@@ -6,6 +6,8 @@
 -- FLAGS allow-oom
 -- FORMAT any
 -- The tag is the namespace's, not a partition's, so there is no format here; register, which comes first, has checked it. A value is the Unix milliseconds of the last announcement, a space and JSON.
+local kind = call('TYPE', T .. ':types').ok
+if kind ~= 'hash' and kind ~= 'none' then call('DEL', T .. ':types') end -- damaged
 local known = call('HGETALL', T .. ':types')
 for i = 1, #known, 2 do
   local seen = tonumber(string.match(known[i + 1], '^%d+'))

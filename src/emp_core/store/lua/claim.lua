@@ -15,6 +15,7 @@ local lease = call('ZSCORE', T .. ':workers', worker)
 local known = call('HMGET', worker_key, 'lost', 'draining', 'claim', 'claim_ids')
 if not lease or known[1] then return {'LOST', '-1', '0'} end
 local last = tonumber(known[3]) or 0
+if last > SEQUENCE_ROOM then last = 0 end -- damaged: no claim would ever have a higher one
 if tonumber(number) < last then return {'OLD', '-1', '0'} end
 
 total, byte_limit = tonumber(total), tonumber(byte_limit)
@@ -59,7 +60,7 @@ local function payload_of(line)
     local keys, size = {}, 0
     local last = math.min(line.at + 2 * (math.min(ahead, total - taken) - 1), #line.heads - 1)
     for at = line.at, last, 2 do keys[#keys + 1] = T .. ':payload:' .. line.heads[at] end
-    for i, text in ipairs(call('MGET', unpack(keys))) do
+    for i, text in ipairs(direct('MGET', unpack(keys))) do
       line.payloads[line.at + 2 * (i - 1)] = text
       size = size + (text and #text or 0)
     end
@@ -129,11 +130,11 @@ while taken < total and examined < bound do
     job.token = job.token and int(tonumber(string.match(job.token, '^%d+')) + 1) .. '-' .. nonce or first_token
     job.attempt = job.attempt == '0' and '1' or int(job.attempt + 1)
     job.worker, job.progress, job.message = worker, nil, nil
-    call('HSET', JOB .. id, 'state', 'claimed', 'worker', worker, 'token', job.token, 'attempt', job.attempt,
+    direct('HSET', JOB .. id, 'state', 'claimed', 'worker', worker, 'token', job.token, 'attempt', job.attempt,
       'claimed_at', NOW_TEXT, 'plugin', line.plugin)
     if job.expires_at then
       zrem(T .. ':expiring', id)
-      call('HDEL', T .. ':job:' .. id, 'expires_at')
+      direct('HDEL', T .. ':job:' .. id, 'expires_at')
     end
     zadd(running_key, NOW_TEXT, id)
     sadd(held_key, id)
@@ -154,7 +155,7 @@ end
 -- A claim that leaves claimable jobs behind rings for the next worker; one that took nothing never rings.
 for i = 1, ITEMS do
   local job_type = item(i)
-  if call('EXISTS', T .. ':pending:' .. job_type) == 1 and not is_paused(job_type) then
+  if direct('EXISTS', T .. ':pending:' .. job_type) == 1 and not is_paused(job_type) then
     reply[3] = '1'
     if taken > 0 then ring(job_type) end
   end

@@ -13,7 +13,7 @@ for i = 1, ITEMS do
     pass_through(job, begun_ago == '' and 0 or begun_ago) -- what has a result has begun
     let_go(job)
     local backstop = finish(job, 'completed', 'complete')
-    call('SET', T .. ':result:' .. id, result, 'PX', backstop)
+    direct('SET', T .. ':result:' .. id, result, 'PX', backstop)
   end
   reply[i] = word or 'OK'
 end

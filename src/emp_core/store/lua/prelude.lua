@@ -5,14 +5,14 @@ local T = KEYS[1]
 local JOB = T .. ':job:'
 -- Channels know no database: the scripts of all databases but 0 have the number here (scripts.py).
 local FEED = T .. ':feed:'
-local call, floor, format = redis.call, math.floor, string.format
+local floor, format = math.floor, string.format
 local DAY, LEASE = 86400000, 15000
 local SEQUENCE_ROOM = 4398046511104 -- 2^42: the score of a waiting job is (1000 - priority) * 2^42 + sequence, below 2^53
 local RETENTION = {completed = DAY, failed = 7 * DAY, cancelled = 7 * DAY}
 local LOSSES_UNTIL_POISONED = 3
 
 local function now()
-  local t = call('TIME')
+  local t = redis.call('TIME')
   return tonumber(t[1]) * 1000 + floor(tonumber(t[2]) / 1000)
 end
 local NOW = now()
@@ -21,6 +21,55 @@ local STAMP = format('%.3f', NOW / 1000)
 -- Scores and times must not pass tostring(): it rounds to 14 digits. Whole numbers only; %d is four times as fast as %.0f.
 local function int(n) return format('%d', n) end
 local NOW_TEXT = int(NOW)
+
+local function quote(text)
+  if not text or text == '' then return '""' end
+  return cjson.encode(text)
+end
+
+-- Keep a note for `emp doctor`, and count it, so that the next sweep can log it. An id or a key may hold any bytes; all but
+-- printable ASCII become \xNN.
+local direct, try = redis.call, redis.pcall
+local function note_damage(key, id, why)
+  local function printable(text)
+    return quote((string.gsub(tostring(text), '[^%w%p ]', function(byte) return format('\\x%02x', string.byte(byte)) end)))
+  end
+  local note = '{"id":' .. printable(id) .. ',"index":' .. printable(key) .. ',"why":' .. printable(why) .. ',"at":' .. STAMP .. '}'
+  if type(try('LPUSH', T .. ':broken', note)) ~= 'number' then
+    direct('DEL', T .. ':broken')
+    direct('LPUSH', T .. ':broken', note)
+  end
+  direct('LTRIM', T .. ':broken', 0, 999)
+  try('HINCRBY', T .. ':sweep', 'set_aside', 1)
+end
+
+-- Run a command again that a damaged key or field has stopped, after it has been deleted (decision 0077).
+local function heal(err, command, key, ...)
+  err = tostring(err)
+  local is_number = string.find(err, 'not an integer', 1, true) or string.find(err, 'overflow', 1, true)
+  if not is_number and not string.find(err, 'WRONGTYPE', 1, true) then
+    return direct(command, key, ...) -- it fails again, and ends the script
+  end
+  if command == 'INCRBY' then
+    -- The sequence goes on above all numbers that it has given: it counts jobs, and there was less than one a millisecond.
+    direct('SET', key, NOW_TEXT)
+  elseif is_number then
+    direct('HDEL', key, (...))
+  elseif try('DEL', key) ~= 1 then
+    -- A script that only reads takes the key to be empty.
+    return ({HGETALL = {}, HMGET = {}, SMEMBERS = {}, ZRANGEBYSCORE = {}, ZCARD = 0, SCARD = 0})[command] or false
+  end
+  note_damage(key, '', is_number and 'no whole number in ' .. (...) or 'a value of another type')
+  return direct(command, key, ...)
+end
+
+-- Run a command. A damaged key or field must not end a script between two of its writes. `direct` is for what each job needs
+-- on keys whose type is known, and for commands that take a key of any type.
+local function call(command, key, ...)
+  local reply = try(command, key, ...)
+  if type(reply) ~= 'table' or not reply.err then return reply end
+  return heal(reply.err, command, key, ...)
+end
 
 -- The format of the store (see format.py). A store without a number and without an epoch or a job is new: what writes gives
 -- it the oldest format that this release knows.
@@ -52,11 +101,6 @@ local function require_format(number)
   end
 end
 
-local function quote(text)
-  if not text or text == '' then return '""' end
-  return cjson.encode(text)
-end
-
 -- Index writes of this call: key -> list of arguments.
 local zadds, zrems, sadds, srems = {}, {}, {}, {}
 local function zadd(key, score, member)
@@ -76,7 +120,10 @@ local function srem(key, member) remember(srems, key, member) end
 
 local function write(command, batch)
   for key, list in pairs(batch) do
-    for from = 1, #list, 1000 do call(command, key, unpack(list, from, math.min(from + 999, #list))) end
+    for from = 1, #list, 1000 do
+      local reply = try(command, key, unpack(list, from, math.min(from + 999, #list)))
+      if type(reply) == 'table' then heal(reply.err, command, key, unpack(list, from, math.min(from + 999, #list))) end
+    end
   end
 end
 
@@ -91,7 +138,11 @@ local function write_sums(key, sums)
   local is_new = false
   for job_type, of_type in pairs(sums) do
     for name, n in pairs(of_type) do
-      if n ~= 0 and call('HINCRBY', key, name .. ':' .. job_type, n) == n then is_new = true end
+      if n ~= 0 then
+        local sum = try('HINCRBY', key, name .. ':' .. job_type, n)
+        if type(sum) == 'table' then sum = heal(sum.err, 'HINCRBY', key, name .. ':' .. job_type, n) end
+        if sum == n then is_new = true end
+      end
     end
   end
   return is_new
@@ -168,7 +219,7 @@ local function ring(job_type) rings[job_type] = true end
 local function ring_bell(key)
   if call('LLEN', key) == 0 then
     call('RPUSH', key, '1')
-    call('PEXPIRE', key, DAY)
+    direct('PEXPIRE', key, DAY)
   end
 end
 local function is_paused(job_type) return call('SISMEMBER', T .. ':paused', job_type) == 1 end
@@ -180,21 +231,21 @@ local function commit(worker)
   write('SREM', srems)
   write('SADD', sadds)
   local let_go_of = worker and srems[T .. ':held:' .. worker]
-  if let_go_of and call('EXISTS', T .. ':held:' .. worker) == 0 then announce_worker(worker, 'idle') end
+  if let_go_of and direct('EXISTS', T .. ':held:' .. worker) == 0 then announce_worker(worker, 'idle') end
   write_sums(T .. ':counts', counts)
   if next(tallies) or next(durations) then
     local key = T .. ':minute:' .. int(floor(NOW / 60000))
     local is_new = write_sums(key, tallies)
-    if write_sums(key, durations) or is_new then call('PEXPIRE', key, DAY) end
+    if write_sums(key, durations) or is_new then direct('PEXPIRE', key, DAY) end
     write_sums(T .. ':totals', durations)
     write_sums(T .. ':totals', totals)
   end
   for job_type in pairs(rings) do
     if not is_paused(job_type) then ring_bell(T .. ':wake:' .. job_type) end
   end
-  if offered > 0 then call('PUBLISH', FEED .. 'available', table.concat(offers)) end
-  if pieces > 0 then call('PUBLISH', FEED .. 'updates', table.concat(updates)) end
-  if #workers > 0 then call('PUBLISH', FEED .. 'workers', table.concat(workers, '\n')) end
+  if offered > 0 then direct('PUBLISH', FEED .. 'available', table.concat(offers)) end
+  if pieces > 0 then direct('PUBLISH', FEED .. 'updates', table.concat(updates)) end
+  if #workers > 0 then direct('PUBLISH', FEED .. 'workers', table.concat(workers, '\n')) end
 end
 
 -- What the scripts reckon with: whole numbers, and what a job must have.
@@ -238,14 +289,10 @@ local function load(id)
   return job
 end
 
--- A record that cannot be read must not stop a sweep or a claim: it leaves its index and waits for `emp doctor`. It is counted,
--- so that the next sweep can log it.
+-- A record that cannot be read must not stop a sweep or a claim: it leaves its index and waits for `emp doctor`.
 local function set_aside(index, id, why)
   call('ZREM', index, id)
-  call('LPUSH', T .. ':broken', '{"id":' .. quote(id) .. ',"index":' .. quote(index) .. ',"why":' .. quote(why or 'no record')
-    .. ',"at":' .. STAMP .. '}')
-  call('LTRIM', T .. ':broken', 0, 999)
-  call('HINCRBY', T .. ':sweep', 'set_aside', 1)
+  note_damage(index, id, why or 'no record')
 end
 
 -- A string beside the job's hash: its payload, its error. nil where it is gone or is something else.
@@ -276,7 +323,7 @@ end
 
 local function wait_until(job, due)
   zadd(T .. ':scheduled', int(due), job.id)
-  call('HSET', JOB .. job.id, 'run_at', int(due))
+  direct('HSET', JOB .. job.id, 'run_at', int(due))
   update(job, 'scheduled')
 end
 
@@ -284,12 +331,12 @@ end
 -- `error` is JSON text and is spliced in as it came.
 local function keep_attempt(job, outcome, reason, error)
   local key = T .. ':attempts:' .. job.id
-  if call('TYPE', key).ok ~= 'list' then call('DEL', key) end
-  call('RPUSH', key, '{"attempt":' .. job.attempt .. ',"round":' .. (job.round or '1') .. ',"worker_id":"' .. (job.worker or '')
+  if direct('TYPE', key).ok ~= 'list' then direct('DEL', key) end
+  direct('RPUSH', key, '{"attempt":' .. job.attempt .. ',"round":' .. (job.round or '1') .. ',"worker_id":"' .. (job.worker or '')
     .. '","claimed_at":' .. (job.claimed_at or 'null') .. ',"started_at":' .. (job.started_at or 'null')
     .. ',"ended_at":' .. (job.finished_at or int(NOW)) .. ',"outcome":"' .. outcome
     .. '","plugin_version":' .. quote(job.plugin) .. ',"reason":' .. quote(reason) .. ',"error":' .. (error or 'null') .. '}')
-  call('LTRIM', key, -100, -1)
+  direct('LTRIM', key, -100, -1)
 end
 
 -- Take a running job out of its worker's hands; the caller says where it goes.
@@ -304,15 +351,15 @@ local function let_go(job)
 end
 
 local function forget_attempt(job)
-  call('HDEL', JOB .. job.id, 'worker', 'claimed_at', 'started_at', 'place', 'plugin', 'progress', 'message')
+  direct('HDEL', JOB .. job.id, 'worker', 'claimed_at', 'started_at', 'place', 'plugin', 'progress', 'message')
   job.progress, job.message = nil, nil
 end
 
 -- Charge a loss: the process that ran the handler has died. A loss that was in doubt (see recover) is charged with it.
 local function charge_loss(job)
   job.losses = int((tonumber(job.losses) or 0) + (job.suspect and 2 or 1))
-  call('HSET', JOB .. job.id, 'losses', job.losses)
-  if job.suspect then call('HDEL', JOB .. job.id, 'suspect') end
+  direct('HSET', JOB .. job.id, 'losses', job.losses)
+  if job.suspect then direct('HDEL', JOB .. job.id, 'suspect') end
 end
 
 -- Until when a final job is kept, and how long its time to live is: the same for nearly all of a call.
@@ -344,16 +391,16 @@ local function finish(job, state, verb, reason)
     -- That it is at 1.0 and settled by complete follows from its state.
     job.progress = '1.0'
     if job.begins_now then
-      call('HSET', JOB .. job.id, 'state', state, 'finished_at', NOW_TEXT, 'started_at', job.started_at)
+      direct('HSET', JOB .. job.id, 'state', state, 'finished_at', NOW_TEXT, 'started_at', job.started_at)
     else
-      call('HSET', JOB .. job.id, 'state', state, 'finished_at', NOW_TEXT)
+      direct('HSET', JOB .. job.id, 'state', state, 'finished_at', NOW_TEXT)
     end
   elseif reason then
-    call('HSET', JOB .. job.id, 'state', state, 'finished_at', NOW_TEXT, 'settled', verb, 'reason', reason)
+    direct('HSET', JOB .. job.id, 'state', state, 'finished_at', NOW_TEXT, 'settled', verb, 'reason', reason)
   else
-    call('HSET', JOB .. job.id, 'state', state, 'finished_at', NOW_TEXT, 'settled', verb)
+    direct('HSET', JOB .. job.id, 'state', state, 'finished_at', NOW_TEXT, 'settled', verb)
   end
-  if job.begins_now and state ~= 'completed' then call('HSET', JOB .. job.id, 'started_at', job.started_at) end
+  if job.begins_now and state ~= 'completed' then direct('HSET', JOB .. job.id, 'started_at', job.started_at) end
   local of_state = finished_keys[state]
   if not of_state then of_state = {all = T .. ':finished:' .. state, by_type = {}}; finished_keys[state] = of_state end
   local of_type = of_state.by_type[job.type]
@@ -364,10 +411,10 @@ local function finish(job, state, verb, reason)
   zadd(RETAINED, until_when, job.id)
   -- A time to live runs no script, so it is only the backstop for what is large, a day after the janitor's turn. The
   -- small hash has none: retain needs its type and tags to find the index entries, however late it comes.
-  call('PEXPIRE', T .. ':payload:' .. job.id, backstop)
+  direct('PEXPIRE', T .. ':payload:' .. job.id, backstop)
   -- Every verb that keeps an attempt says so: in `settled`, or revive in `round`.
-  if job.settled or job.round then call('PEXPIRE', T .. ':attempts:' .. job.id, backstop) end
-  if job.logged then call('PEXPIRE', T .. ':log:' .. job.id, backstop) end
+  if job.settled or job.round then direct('PEXPIRE', T .. ':attempts:' .. job.id, backstop) end
+  if job.logged then direct('PEXPIRE', T .. ':log:' .. job.id, backstop) end
   count(job.state, job.type, -1)
   count(state, job.type, 1)
   tally(state, job.type)
@@ -380,7 +427,7 @@ end
 
 local function finish_with_error(job, state, verb, reason, error)
   local backstop = finish(job, state, verb, reason)
-  if error and error ~= '' then call('SET', T .. ':error:' .. job.id, error, 'PX', backstop) end
+  if error and error ~= '' then direct('SET', T .. ':error:' .. job.id, error, 'PX', backstop) end
 end
 
 local function expire_job(job)
@@ -426,16 +473,22 @@ end
 
 -- Return the store's epoch: the Unix milliseconds of its birth, a dash and something random. A new store gets this one.
 local function set_epoch(random)
-  call('SET', T .. ':epoch', NOW_TEXT .. '-' .. random, 'NX')
-  return call('GET', T .. ':epoch')
+  local epoch = call('GET', T .. ':epoch')
+  if not epoch then
+    epoch = NOW_TEXT .. '-' .. random
+    call('SET', T .. ':epoch', epoch)
+  end
+  return epoch
 end
 
 -- Delete all that is a worker's, and keep a record of how it went.
 local function forget_worker(worker, status, reason)
   local key = T .. ':worker:' .. worker
   local facts = call('HMGET', key, 'info', 'started_at')
-  call('LPUSH', T .. ':lost', '{"worker_id":"' .. worker .. '","status":"' .. status .. '","reason":' .. quote(reason)
-    .. ',"at":' .. int(NOW) .. ',"started_at":' .. (facts[2] or 'null') .. ',"info":' .. (facts[1] or '{}') .. '}')
+  local is_json = facts[1] and pcall(cjson.decode, facts[1])
+  call('LPUSH', T .. ':lost', '{"worker_id":' .. quote(worker) .. ',"status":"' .. status .. '","reason":'
+    .. quote(reason) .. ',"at":' .. int(NOW) .. ',"started_at":' .. (tonumber(facts[2]) and facts[2] or 'null')
+    .. ',"info":' .. (is_json and facts[1] or '{}') .. '}')
   call('LTRIM', T .. ':lost', 0, 99)
   call('ZREM', T .. ':workers', worker)
   call('DEL', key, T .. ':asked:' .. worker, T .. ':bell:' .. worker)

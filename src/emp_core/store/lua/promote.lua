@@ -8,6 +8,8 @@ for _, id in ipairs(due) do
   local job, why = load(id)
   if not job or job.state ~= 'scheduled' then
     set_aside(T .. ':scheduled', id, why or 'not a scheduled job')
+  elseif job.run_at and tonumber(job.run_at) > NOW then
+    zadd(T .. ':scheduled', job.run_at, id) -- its score was damaged
   else
     zrem(T .. ':scheduled', id)
     call('HSET', T .. ':job:' .. id, 'state', 'pending')

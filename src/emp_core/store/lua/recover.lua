@@ -10,6 +10,7 @@
 -- calls the handler of a job with a mark or a loss only when the store has its start. So the second time such a job was not
 -- begun, and its attempt does not count.
 local hold_until = tonumber(call('HGET', T .. ':sweep', 'hold_until')) or 0
+if hold_until > NOW + LEASE then hold_until = 0 end -- damaged: it would be held for ever
 local late = call('ZRANGEBYSCORE', T .. ':workers', '-inf', int(NOW), 'LIMIT', 0, 100)
 local budget, more, forgotten = tonumber(limit), 0, 0
 

@@ -4,8 +4,7 @@
 -- REPLY how many were deleted; at the limit the caller calls again
 -- FLAGS allow-oom
 local over = call('ZRANGEBYSCORE', T .. ':retained', '-inf', int(NOW), 'LIMIT', 0, tonumber(limit))
-for _, id in ipairs(over) do
-  local job = load(id)
+local function delete(id, job)
   zrem(T .. ':retained', id)
   if job then
     zrem(T .. ':finished:' .. job.state, id)
@@ -14,6 +13,15 @@ for _, id in ipairs(over) do
   end
   call('UNLINK', T .. ':job:' .. id, T .. ':payload:' .. id, T .. ':result:' .. id, T .. ':error:' .. id,
     T .. ':attempts:' .. id, T .. ':log:' .. id)
+end
+for _, id in ipairs(over) do
+  local job = load(id)
+  local kept_until = job and job.finished_at and job.finished_at + (tonumber(job.retention) or RETENTION[job.state] or 0)
+  if kept_until and kept_until > NOW then
+    zadd(T .. ':retained', int(kept_until), id) -- its score was damaged
+  else
+    delete(id, job)
+  end
 end
 commit()
 return #over

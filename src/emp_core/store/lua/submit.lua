@@ -13,8 +13,9 @@ local limit = tonumber(waiting_limit)
 local waiting = {}
 local function line_of(job_type)
   if not waiting[job_type] then
-    waiting[job_type] = call('ZCARD', T .. ':pending:' .. job_type)
-      + (tonumber(call('HGET', T .. ':counts', 'scheduled:' .. job_type)) or 0)
+    local scheduled = tonumber(call('HGET', T .. ':counts', 'scheduled:' .. job_type)) or 0
+    if scheduled > SEQUENCE_ROOM then scheduled = 0 end -- damaged
+    waiting[job_type] = call('ZCARD', T .. ':pending:' .. job_type) + scheduled
   end
   return waiting[job_type]
 end
@@ -70,10 +71,15 @@ for i = 1, ITEMS do
   if ids[id] then ids.twice = true end
   ids[id] = true
 end
-local all_new = not ids.twice and call('EXISTS', unpack(keys)) == 0
+local all_new = not ids.twice and direct('EXISTS', unpack(keys)) == 0
 
 local reply = {int(NOW)}
 local sequence = call('INCRBY', T .. ':seq', ITEMS) - ITEMS
+-- Damaged: a number that is no place in a line. As in heal, it goes on above all that were given.
+if sequence < 0 or sequence > SEQUENCE_ROOM * 0.75 then
+  sequence = NOW
+  call('SET', T .. ':seq', int(NOW + ITEMS))
+end
 for i = 1, ITEMS do
   local id, payload, how, idem_key, idem_digest = item(i)
   local kind = kinds[how]
@@ -82,7 +88,7 @@ for i = 1, ITEMS do
   if word then
     local known = load(first) or {}
     reply[i + 1] = {word, first, known.state or '', known.created_at or ''}
-  elseif not all_new and call('EXISTS', keys[i]) == 1 then
+  elseif not all_new and direct('EXISTS', keys[i]) == 1 then
     local stored = load(id) or {}
     local same = stored.type == kind.type and text_of('payload', id) == payload
     reply[i + 1] = {same and 'OK' or 'EXISTS', id, stored.state or '', stored.created_at or ''}
@@ -91,8 +97,8 @@ for i = 1, ITEMS do
   else
     require_format(kind.format)
     kind.fields[4] = int(sequence + i)
-    call('HSET', keys[i], unpack(kind.fields))
-    call('SET', T .. ':payload:' .. id, payload)
+    direct('HSET', keys[i], unpack(kind.fields))
+    direct('SET', T .. ':payload:' .. id, payload)
     if kind.expires_at then zadd(T .. ':expiring', kind.expires_at, id) end
     if kind.state == 'pending' then
       zadd(kind.line, int(kind.base + sequence + i), id)
@@ -104,7 +110,7 @@ for i = 1, ITEMS do
       wait_until({id = id, type = kind.type}, kind.due)
     end
     for _, tag in ipairs(kind.tags) do zadd(tag, int(NOW), id) end
-    if idem_key ~= '' then call('SET', T .. ':idem:' .. idem_key, id .. ' ' .. idem_digest, 'PX', DAY) end
+    if idem_key ~= '' then direct('SET', T .. ':idem:' .. idem_key, id .. ' ' .. idem_digest, 'PX', DAY) end
     kind.stored = (kind.stored or 0) + 1
     waiting[kind.type] = waiting[kind.type] + 1
     reply[i + 1] = kind.state
