@@ -153,8 +153,8 @@ class KeyRing:
 
     async def _read(self) -> _Keys:
         begun = asyncio.get_running_loop().time()
-        known = await self._store.all()
-        self._asks = self._asks or bool(known)
+        known, exist = await asyncio.gather(self._store.all(), self._store.exist())
+        self._asks = self._asks or exist
         self._keys = _Keys({key.key_id: caller_of(key) for key in known}, begun)
         return self._keys
 

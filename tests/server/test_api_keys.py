@@ -119,6 +119,16 @@ async def test_a_damaged_record_opens_nothing_and_costs_no_other_key(client, sto
     assert (await client.get("/v1/whoami", headers=headers)).json()["key_id"] == key.key_id
 
 
+@pytest.mark.parametrize("how", ["another type", "no record can be read"])
+async def test_damaged_keys_open_no_door(settings, store, how):
+    name = f"{store.api_keys._tag}:keys"
+    await store.api_keys._pipeline.send(("SET", name, "x") if how == "another type" else ("HSET", name, "0" * 12, "{"))
+
+    with running(settings.model_copy(update={"require_key": False})) as server:
+        async with asking(server.url) as client:
+            assert (await client.get("/v1/whoami")).status_code == 401
+
+
 async def test_a_submit_key_sees_its_own_jobs_only(client, store):
     _, mine = await make(store, Scope.SUBMIT, name="mine")
     _, others = await make(store, Scope.SUBMIT, name="others")

@@ -26,6 +26,7 @@ from emp_core.store.jobs import WAITING_LIMIT, JobStore
 from emp_core.store.keys import Keys
 from emp_core.store.load import StoreLoad, read_load
 from emp_core.store.measures import Durations, Measured, Measures, WorkerReading
+from emp_core.store.records import text_of
 from emp_core.store.refusals import needs_other_release, stops_start
 from emp_core.store.replies import (
     CancelAsk,
@@ -151,7 +152,7 @@ class Store:
     async def epoch(self) -> str:
         """Read the birth of this store; it changes when the store came back empty. Empty until it has one."""
         born = await self._pipeline.send(("GET", self._keys("epoch")))
-        return born.decode() if born else ""
+        return text_of(born) if born else ""
 
     async def identify(self) -> str:
         """Return the epoch of this store, as `initialize` does, with no script for a store that has all it needs.
@@ -161,7 +162,7 @@ class Store:
             StoreFull: it is new and has no room.
         """
         epoch, number = await self._pipeline.send(("MGET", self._keys("epoch"), self._keys("format")))
-        return epoch.decode() if epoch and is_known(number) else await self.initialize()
+        return text_of(epoch) if epoch and is_known(number) else await self.initialize()
 
     async def initialize(self) -> str:
         """Return the epoch of this store; a new store gets one, and its format.
@@ -172,7 +173,7 @@ class Store:
         """
         command = self._scripts["initialize"].command(self._keys.tag, {"epoch": secrets.token_hex(8)})
         epoch: bytes = await self._pipeline.send(command)
-        return epoch.decode()
+        return text_of(epoch)
 
     async def durability(self) -> Durability:
         """Read what the store keeps of what it has answered.

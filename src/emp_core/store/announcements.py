@@ -13,10 +13,12 @@ import msgspec
 from emp_core.jobs import Announcement
 from emp_core.store.batching import Pipeline
 from emp_core.store.keys import Keys, namespace_tag
-from emp_core.store.records import milliseconds, moment
+from emp_core.store.records import milliseconds, moment, text_of
 from emp_core.store.scripts import Scripts
 
 KEEP_FOR = timedelta(days=30)
+_TIME_LENGTH = len("1700000000000 ")
+"""Bytes before the JSON of an announcement, as announce.lua writes them."""
 
 
 class TypeStore:
@@ -34,6 +36,18 @@ class TypeStore:
         command = self._scripts["announce"].command(self._tag, {"keep_for": milliseconds(KEEP_FOR)}, items)
         await self._pipeline.send(command)
 
+    async def lacks(self, announcements: Sequence[Announcement]) -> bool:
+        """Return whether one of these announcements is gone, or has another length than it was written with."""
+        lengths = await asyncio.gather(
+            *(
+                self._pipeline.send(("HSTRLEN", f"{self._tag}:types", f"{known.job_type}|{known.digest}"))
+                for known in announcements
+            )
+        )
+        return any(
+            length != _TIME_LENGTH + len(_write(known)) for known, length in zip(announcements, lengths, strict=True)
+        )
+
     async def announced(self) -> list[Announcement]:
         """Read every version of every type known, also of types that no worker serves now; none that is forgotten."""
         fields: Mapping[bytes, bytes]
@@ -43,11 +57,15 @@ class TypeStore:
         )
         # Cleared away at the next announcement, which may never come.
         since = datetime.fromtimestamp(int(now[0]), tz=UTC) - KEEP_FOR
-        return [known for known in map(_read, fields.values()) if known is not None and _seen_since(since, known)]
+        return [
+            known
+            for known in map(read_announcement, fields.values())
+            if known is not None and _seen_since(since, known)
+        ]
 
     async def paused(self) -> set[str]:
         """Read which types are paused."""
-        return {name.decode() for name in await self._pipeline.send(("SMEMBERS", self._keys("paused")))}
+        return {text_of(name) for name in await self._pipeline.send(("SMEMBERS", self._keys("paused")))}
 
     async def pause(self, job_type: str) -> None:
         """Let no job of a type be claimed; running ones go on."""
@@ -86,7 +104,7 @@ def _seen_since(time: datetime, known: Announcement) -> bool:
     return known.seen_at is not None and known.seen_at >= time
 
 
-def _read(text: bytes) -> Announcement | None:
+def read_announcement(text: bytes) -> Announcement | None:
     """Read an announcement, passing over what a newer EMP adds to it; None if it is damaged."""
     at, _, body = text.partition(b" ")
     try:

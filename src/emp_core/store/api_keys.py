@@ -33,11 +33,15 @@ class ApiKeyStore:
     async def all(self) -> list[ApiKey]:
         """Read every key, expired ones too; a damaged record is passed over: it opens nothing."""
         fields: Mapping[bytes, bytes] = await self._pipeline.send(("HGETALL", f"{self._tag}:keys"))
-        return [key for key in map(_read, fields.keys(), fields.values()) if key is not None]
+        return [key for key in map(read_key, fields.keys(), fields.values()) if key is not None]
 
     async def count(self) -> int:
         """Count the keys, damaged records too."""
         return int(await self._pipeline.send(("HLEN", f"{self._tag}:keys")))
+
+    async def exist(self) -> bool:
+        """Return whether there are keys; also where all of them are damaged, so that damage opens nothing."""
+        return bool(await self._pipeline.send(("EXISTS", f"{self._tag}:keys")))
 
     async def revoke(self, key_id: str) -> bool:
         """Delete a key; False if there is none. Its sessions end with it."""
@@ -89,7 +93,7 @@ def _write(key: ApiKey) -> bytes:
     )
 
 
-def _read(key_id: bytes, text: bytes) -> ApiKey | None:
+def read_key(key_id: bytes, text: bytes) -> ApiKey | None:
     """Read a key. A scope of a newer EMP is passed over: it allows nothing here."""
     try:
         record = _decoder.decode(text)

@@ -22,7 +22,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from emp_core.errors import StoreError, StoreUnavailable
 from emp_core.store.connection import CALL_TIMEOUT
 from emp_core.store.line import Line
-from emp_core.store.refusals import explain, was_sent
+from emp_core.store.refusals import explain, or_empty, was_sent
 from emp_core.store.scripts import Arg, Scripts
 
 ITEMS_PER_CALL = 200
@@ -83,6 +83,11 @@ class _Call:
     since: float
     future: asyncio.Future[Any]
     sent: Callable[[], None] | None = None
+
+    @property
+    def command(self) -> str:
+        """The name of the command."""
+        return self.packed.split(b"\r\n", 3)[2].decode()
 
 
 class Pipeline:
@@ -179,6 +184,8 @@ class Pipeline:
         for call, reply in zip(run, replies, strict=True):
             if call.future.done():  # its caller has gone
                 continue
+            if isinstance(reply, Exception):
+                reply = or_empty(call.command, reply)  # noqa: PLW2901 - the same, read another way
             if isinstance(reply, Exception):
                 call.future.set_exception(explain(reply))
             else:

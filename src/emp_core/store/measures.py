@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from emp_core.ids import is_job_type_name
 from emp_core.jobs import JobState
 from emp_core.store.batching import Pipeline
 from emp_core.store.keys import Keys
 from emp_core.store.load import read_memory
-from emp_core.store.records import moment, pairs, read_object
+from emp_core.store.records import known_moment, pairs, read_object, seconds, text_of, whole_number
 from emp_core.store.scripts import Scripts
 from emp_core.store.views import Views, read_counts
 from emp_core.store.workers import WORKERS_SHOWN, status_of
@@ -21,6 +22,7 @@ from emp_core.store.workers import WORKERS_SHOWN, status_of
 KEPT: Final = (JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED)
 """The final states in the order in which measure.lua counts the jobs that are kept in each."""
 _BIRTH: Final = re.compile(rb"(\d{13})-")
+_LONGEST: Final = timedelta.max // timedelta(milliseconds=1)
 _ABOUT: Final = (b"info", b"lost", b"draining", b"lag", b"renewed_at")
 
 
@@ -109,13 +111,13 @@ class Measures:
             born=read_birth(epoch),
             counts=counts,
             kept={
-                name.decode(): dict(zip(KEPT, map(int, numbers), strict=True))
+                text_of(name): dict(zip(KEPT, map(int, numbers), strict=True))
                 for name, *numbers in zip(*(kept[at::4] for at in range(4)), strict=True)
             },
             durations=durations,
             failures=failures,
             oldest_pending=await self._views.oldest_pending(counts),
-            paused=frozenset(name.decode() for name in paused),
+            paused=frozenset(map(text_of, paused)),
             set_aside=set_aside,
             workers=tuple(_read_worker(row, _time(now)) for row in rows),
             workers_beyond=max(0, workers - len(rows)),
@@ -128,7 +130,7 @@ class Measures:
 def read_birth(epoch: bytes) -> datetime | None:
     """Give the time that an epoch begins with; None where there is no epoch, or none with a time."""
     match = _BIRTH.match(epoch)
-    return None if match is None else moment(match[1])
+    return None if match is None else known_moment(match[1])
 
 
 @dataclass(slots=True)
@@ -140,19 +142,26 @@ class _Sizes:
 def _read_totals(
     fields: Mapping[bytes, bytes],
 ) -> tuple[dict[str, dict[str, Durations]], dict[str, dict[str, int]]]:
-    """Read the totals that are kept for ever: what, bucket (or sum, or reason) and job type, with colons between."""
+    """Read the totals that are kept for ever: what, bucket (or sum, or reason) and job type, with colons between.
+
+    A damaged one is passed over.
+    """
     sizes: dict[str, dict[str, _Sizes]] = {}
     failures: dict[str, dict[str, int]] = {}
     for name, text in fields.items():
-        what, part, job_type = name.decode().split(":", 2)
+        what, _, rest = text_of(name).partition(":")
+        part, _, job_type = rest.partition(":")
+        number, bucket = whole_number(text), whole_number(part)
+        if number is None or not is_job_type_name(job_type):
+            continue
         if what == JobState.FAILED:
-            failures.setdefault(job_type, {})[part] = int(text)
+            failures.setdefault(job_type, {})[part] = number
             continue
         of_type = sizes.setdefault(what, {}).setdefault(job_type, _Sizes())
         if part == "sum":
-            of_type.milliseconds = int(text)
-        else:
-            of_type.buckets[int(part)] = int(text)
+            of_type.milliseconds = min(number, _LONGEST)
+        elif bucket is not None:
+            of_type.buckets[bucket] = number
     durations = {
         what: {
             name: Durations(each.buckets, timedelta(milliseconds=each.milliseconds)) for name, each in of_types.items()
@@ -171,12 +180,12 @@ def _read_worker(row: Sequence[Any], now: datetime) -> WorkerReading:
         status=status_of(fields, held, overdue=_time(lease) < now),
         slots=slots if isinstance(slots, int) else 0,
         held=held,
-        loop_lag=timedelta(seconds=float(fields.get(b"lag", 0.0))),
-        renewed_ago=max(timedelta(0), now - (moment(fields.get(b"renewed_at")) or now)),
+        loop_lag=timedelta(seconds=seconds(fields.get(b"lag"))),
+        renewed_ago=max(timedelta(0), now - (known_moment(fields.get(b"renewed_at")) or now)),
         types=frozenset(map(str, types)) if isinstance(types, dict) else frozenset(),
     )
 
 
 def _time(text: bytes) -> datetime:
     """Read a time that is always there."""
-    return moment(text) or datetime.fromtimestamp(0, tz=UTC)
+    return known_moment(text) or datetime.fromtimestamp(0, tz=UTC)

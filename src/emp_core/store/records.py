@@ -52,12 +52,45 @@ def moment(text: bytes | str | int | float | None) -> datetime | None:
     return _EPOCH + timedelta(milliseconds=float(text))
 
 
+def known_moment(text: bytes | str | float | None) -> datetime | None:
+    """Read Unix milliseconds; None also where the text is damaged."""
+    try:
+        return moment(text)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
 def duration(text: str | bytes | None) -> timedelta | None:
     """Read a number of milliseconds; None where there is none, or none that can be."""
     try:
         return timedelta(milliseconds=float(text)) if text else None
     except (ValueError, OverflowError):
         return None
+
+
+def seconds(text: str | bytes | None) -> float:
+    """Read a number of seconds; 0 where there is none, or none that can be."""
+    try:
+        return timedelta(seconds=float(text or 0)).total_seconds()
+    except (ValueError, OverflowError):
+        return 0.0
+
+
+def whole_number(text: Any) -> int | None:
+    """Read a whole number of 64 bits; None where the text is damaged."""
+    try:
+        number = int(text)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if -(2**63) <= number < 2**63 else None
+
+
+_REPLACED: Final = "\ufffd"
+
+
+def text_of(data: bytes) -> str:
+    """Read a text; what is no UTF-8 in it is replaced, so that a damaged name is one that nothing has."""
+    return data.decode(errors="replace")
 
 
 def write_backoff(backoff: Backoff | None) -> str:
@@ -117,7 +150,7 @@ def read_job(job_id: str, fields: Mapping[bytes, bytes]) -> Job | None:
     if not fields:
         return None
     try:
-        return _job(JobId(job_id), BEGINS_WITH | {name.decode(): value.decode() for name, value in fields.items()})
+        return _job(JobId(job_id), BEGINS_WITH | {text_of(name): text_of(value) for name, value in fields.items()})
     except (KeyError, ValueError, OverflowError):
         return None
 
@@ -126,20 +159,22 @@ def _job(job_id: JobId, fields: Mapping[str, str]) -> Job:
     created_at = moment(fields["created_at"])
     if created_at is None:
         raise ValueError("created_at")
-    cancel_at = moment(fields.get("cancel_at"))
+    if _REPLACED in fields["type"]:
+        raise ValueError("type")
+    cancel_at = known_moment(fields.get("cancel_at"))
     reason = fields.get("reason")
     worker = fields.get("worker")
     return Job(
         job_id=job_id,
         job_type=fields["type"],
         state=JobState(fields["state"]),
-        priority=int(fields["priority"]),
-        attempt=int(fields["attempt"]),
-        max_attempts=int(fields["max_attempts"]),
+        priority=_number(fields["priority"]),
+        attempt=_number(fields["attempt"]),
+        max_attempts=_number(fields["max_attempts"]),
         created_at=created_at,
-        losses=int(fields.get("losses", 0)),
-        round=int(fields.get("round", 1)),
-        fraction=1.0 if fields["state"] == "completed" else float(fields.get("progress", 0.0)),
+        losses=_number(fields.get("losses", 0)),
+        round=_number(fields.get("round", 1)),
+        fraction=1.0 if fields["state"] == "completed" else _fraction(fields.get("progress")),
         message=fields.get("message", ""),
         reason=Reason(reason) if reason else None,
         worker_id=WorkerId(worker) if worker else None,
@@ -157,6 +192,22 @@ def _job(job_id: JobId, fields: Mapping[str, str]) -> Job:
         owner=fields.get("owner", ""),
         version=_version(fields),
     )
+
+
+def _number(text: str | int) -> int:
+    number = whole_number(text)
+    if number is None:
+        raise ValueError(f"{text!r} is no whole number")
+    return number
+
+
+def _fraction(text: str | None) -> float:
+    """Read a progress; 0 where it is damaged, since nothing depends on it."""
+    try:
+        fraction = float(text or 0.0)
+    except ValueError:
+        return 0.0
+    return fraction if 0.0 <= fraction <= 1.0 else 0.0
 
 
 def _version(fields: Mapping[str, str]) -> str:
@@ -196,7 +247,7 @@ def read_attempt(record: bytes) -> Attempt | None:
             error=bytes(read.error) if bytes(read.error) != b"null" else None,
             plugin_version=read.plugin_version,
         )
-    except (msgspec.MsgspecError, OverflowError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, OverflowError):
         return None
 
 
@@ -230,7 +281,7 @@ def read_troubles(text: bytes | None) -> tuple[Trouble, ...]:
     """Read what `write_troubles` wrote; none where it is damaged, or younger than this code."""
     try:
         return _troubles_decoder.decode(text) if text else ()
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return ()
 
 
@@ -238,6 +289,6 @@ def read_object(text: bytes | None) -> dict[str, Any]:
     """Read a JSON object; an empty one where there is none or it is damaged."""
     try:
         value = msgspec.json.decode(text or b"{}")
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return {}
     return value if isinstance(value, dict) else {}

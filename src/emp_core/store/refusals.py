@@ -6,8 +6,9 @@ docs/reference/store-errors.md is made from the table; every row has its test.
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from redis.exceptions import AuthenticationError, OutOfMemoryError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -42,6 +43,7 @@ class Refusal:
 
 _FULL: Final = "the store refuses to write"
 _NOT_LET_IN: Final = "the store does not let us in; check the user and password in redis_url"
+_DAMAGED: Final = "the store's data is damaged; run `emp doctor --fix`"
 _SILENT: Final = "no answer from the store"
 
 TIMEOUT: Final = Refusal("no answer in time", "it is frozen, overloaded or cut off", words=_SILENT, may_have_run=True)
@@ -61,6 +63,7 @@ FORMAT: Final = Refusal(
 )
 
 REFUSALS: Final = (
+    Refusal("WRONGTYPE", "a key of EMP's holds something else, written by hand or by another program", words=_DAMAGED),
     Refusal("READONLY", "it is a replica: a failover is under way, or redis_url names the wrong one"),
     Refusal("LOADING", "it has started and reads its data"),
     Refusal("BUSY", "somebody's script runs for longer than `busy-reply-threshold`"),
@@ -98,6 +101,39 @@ _BY_KIND: Final[tuple[tuple[tuple[type[Exception], ...], Refusal | None], ...]] 
 """For errors of redis-py that bring no code that we know; the first kind that fits counts."""
 _NOT_THERE: Final = (ConnectionRefusedError, FileNotFoundError, socket.gaierror)
 """What connecting raises before a byte of a call was sent."""
+
+
+_EMPTY: Final[Mapping[str, Callable[[], Any]]] = {
+    "GET": lambda: None,
+    "GETRANGE": bytes,
+    "HEXISTS": int,
+    "HGET": lambda: None,
+    "HGETALL": dict,
+    "HLEN": int,
+    "HSTRLEN": int,
+    "LLEN": int,
+    "LRANGE": list,
+    "SCARD": int,
+    "SISMEMBER": int,
+    "SMEMBERS": set,
+    "SRANDMEMBER": list,
+    "SSCAN": lambda: [0, []],
+    "STRLEN": int,
+    "ZCARD": int,
+    "ZRANGEBYSCORE": list,
+    "ZRANK": lambda: None,
+    "ZREVRANGEBYSCORE": list,
+    "ZSCAN": lambda: [0, []],
+    "ZSCORE": lambda: None,
+}
+"""What reads answer for a key that does not exist."""
+
+
+def or_empty(command: str, reply: Any) -> Any:
+    """Return a reply; for a read of a key of another type, what an empty key is answered with: the key is damaged."""
+    if isinstance(reply, Exception) and _code(reply) == "WRONGTYPE" and command in _EMPTY:
+        return _EMPTY[command]()
+    return reply
 
 
 def explain(error: Exception) -> EmpError:

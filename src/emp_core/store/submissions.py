@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from emp_core.ids import JobId
 from emp_core.jobs import Backoff, Idempotency, JobState, OnWorkerLost, Submission
-from emp_core.store.records import milliseconds, moment, unix_milliseconds, write_backoff
+from emp_core.store.records import known_moment, milliseconds, moment, text_of, unix_milliseconds, write_backoff
 from emp_core.store.replies import Submitted, SubmitWord
 
 SubmissionItem = tuple[str, bytes, bytes, str, str]
@@ -113,5 +113,7 @@ def read_submitted(
         if isinstance(answer, bytes):
             yield Submitted(SubmitWord.OK, JobId(item[0]), _STATES[answer], now)
         else:
-            word, job_id, state, created_at = (part.decode() for part in answer)
-            yield Submitted(SubmitWord(word), JobId(job_id), JobState(state) if state else None, moment(created_at))
+            word, job_id, state, created_at = answer
+            # Of a job that was stored before; its record may be damaged.
+            stored_at = known_moment(created_at)
+            yield Submitted(SubmitWord(text_of(word)), JobId(text_of(job_id)), _STATES.get(state), stored_at)

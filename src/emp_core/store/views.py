@@ -10,11 +10,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from emp_core.errors import InvalidRequest
-from emp_core.ids import JobId
+from emp_core.ids import JobId, is_job_id, is_job_type_name
 from emp_core.jobs import FINAL_STATES, Attempt, Job, JobDetails, JobState
 from emp_core.store.batching import Pipeline
 from emp_core.store.keys import Keys
-from emp_core.store.records import last_attempt, moment, read_attempt, read_job
+from emp_core.store.records import known_moment, last_attempt, read_attempt, read_job, text_of, whole_number
 from emp_core.store.scripts import Scripts
 
 MINUTES_SHOWN = 60
@@ -65,6 +65,7 @@ class _Index:
 _Place = tuple[int, JobId]
 """Where a job stands in an index: its score, then its id. A cursor is the place of the last job shown."""
 
+_HIGHEST_SCORE = 10**16
 _CURSOR = re.compile(r"(\d{1,16}),([0-9a-z]{26})")
 
 
@@ -165,8 +166,12 @@ class Views:
         seen = 0
         while True:
             found = await self._pipeline.send((command, index.key, begin, last, "WITHSCORES", "LIMIT", seen, limit))
-            read = [(int(at), JobId(id_.decode())) for id_, at in found]
-            places += [at for at in read if start is None or (at < start if index.newest_first else at > start)]
+            read = [_place(id_, at) for id_, at in found]
+            places += [
+                at
+                for at in read
+                if at is not None and (start is None or (at < start if index.newest_first else at > start))
+            ]
             seen += len(read)
             if len(read) < limit or len(places) >= limit:
                 return places[:limit]
@@ -193,7 +198,7 @@ class Views:
         if wanted.state not in {None, RUNNING} or wanted.job_type is not None or wanted.tag is not None:
             raise InvalidRequest(f"jobs can be listed by {COMBINATIONS}")
         held = await self._pipeline.send(("SMEMBERS", self._keys("held", wanted.worker or "")))
-        places = sorted(((0, JobId(id_.decode())) for id_ in held), reverse=True)
+        places = sorted(((0, JobId(text_of(id_))) for id_ in held), reverse=True)
         return await self._page([place for place in places if start is None or place < start][: limit + 1], limit)
 
     async def counts(self) -> dict[str, dict[str, int]]:
@@ -211,7 +216,7 @@ class Views:
         if not types:
             return {}
         command = self._scripts["oldest"].command(self._keys.tag, {}, [(name,) for name in types])
-        times = map(moment, await self._pipeline.send(command))
+        times = map(known_moment, await self._pipeline.send(command))
         return {name: at for name, at in zip(types, times, strict=True) if at is not None}
 
     async def _minutes(self) -> Sequence[dict[str, Any]]:
@@ -226,20 +231,29 @@ class Views:
             at = datetime.fromtimestamp(0, tz=UTC) + timedelta(minutes=number)
             minute: dict[str, Any] = {"minute": at, "submitted": {}, "completed": {}, "failed": {}}
             for name, count in fields.items():
-                what, _, job_type = name.decode().partition(":")
-                if what in minute:
-                    minute[what][job_type] = int(count)
+                what, _, job_type = text_of(name).partition(":")
+                number_of_jobs = whole_number(count)
+                if what in minute and number_of_jobs is not None:
+                    minute[what][job_type] = number_of_jobs
             minutes.append(minute)
         return minutes
 
 
 def read_counts(fields: Mapping[bytes, bytes]) -> dict[str, dict[str, int]]:
-    """Read the hash of the counters; see `Stats`."""
+    """Read the hash of the counters; see `Stats`. A damaged one is passed over."""
     counts: dict[str, dict[str, int]] = {}
-    for name, number in fields.items():
-        what, _, job_type = name.decode().partition(":")
-        counts.setdefault(job_type, {})[what] = int(number)
+    for name, text in fields.items():
+        what, _, job_type = text_of(name).partition(":")
+        number = whole_number(text)
+        if number is not None and is_job_type_name(job_type):
+            counts.setdefault(job_type, {})[what] = number
     return counts
+
+
+def _place(job_id: bytes, score: float) -> _Place | None:
+    """Read an entry of an index; None for one that no cursor could name, as it is damaged."""
+    text = text_of(job_id)
+    return (int(score), JobId(text)) if is_job_id(text) and 0 <= score < _HIGHEST_SCORE else None
 
 
 def _read_cursor(cursor: str | None) -> _Place | None:

@@ -10,7 +10,7 @@ from typing import Final
 
 from emp_core.store.batching import Pipeline
 from emp_core.store.keys import Keys
-from emp_core.store.records import pairs
+from emp_core.store.records import pairs, text_of, whole_number
 from emp_core.store.scripts import Scripts
 
 MINUTES_KEPT: Final = 24 * 60
@@ -67,10 +67,15 @@ def _minute(number: int, fields: Mapping[bytes, bytes]) -> Minute:
     counts: dict[str, dict[str, int]] = {}
     durations: dict[str, dict[str, dict[int, int]]] = {}
     for name, value in fields.items():
-        what, _, rest = name.decode().partition(":")
+        what, _, rest = text_of(name).partition(":")
+        happened = whole_number(value)
+        if happened is None:
+            continue
         if what in _PLAIN:
-            counts.setdefault(what, {})[rest] = int(value)
+            counts.setdefault(what, {})[rest] = happened
         elif what in _BUCKETED:
-            bucket, _, job_type = rest.partition(":")
-            durations.setdefault(what, {}).setdefault(job_type, {})[int(bucket)] = int(value)
+            part, _, job_type = rest.partition(":")
+            bucket = whole_number(part)
+            if bucket is not None:
+                durations.setdefault(what, {}).setdefault(job_type, {})[bucket] = happened
     return Minute(_EPOCH + timedelta(minutes=number), counts, durations)

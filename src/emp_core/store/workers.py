@@ -15,7 +15,15 @@ from emp_core.ids import JobId, WorkerId
 from emp_core.jobs import Trouble, WorkerInfo
 from emp_core.store.batching import Pipeline
 from emp_core.store.keys import Keys
-from emp_core.store.records import moment, read_object, read_troubles, write_troubles
+from emp_core.store.records import (
+    known_moment,
+    read_object,
+    read_troubles,
+    seconds,
+    text_of,
+    whole_number,
+    write_troubles,
+)
 from emp_core.store.scripts import Arg, Scripts
 
 WORKERS_SHOWN = 1000
@@ -73,7 +81,7 @@ class WorkerStore:
         word, epoch, lease = await self._call(
             "register", worker=worker, info=json.dumps(dict(info)), epoch=secrets.token_hex(8)
         )
-        return Registered(LeaseWord(word.decode()), epoch.decode(), timedelta(milliseconds=int(lease)))
+        return Registered(LeaseWord(word.decode()), text_of(epoch), timedelta(milliseconds=int(lease)))
 
     async def renew(
         self, worker: WorkerId, loop_lag: float, troubles: Sequence[Trouble] = (), *, draining: bool = False
@@ -95,10 +103,10 @@ class WorkerStore:
         )
         return Renewed(
             word=LeaseWord(word.decode()),
-            epoch=epoch.decode(),
+            epoch=text_of(epoch),
             held=int(held),
             draining=drains == b"1",
-            asked=tuple(JobId(job_id.decode()) for job_id in asked),
+            asked=tuple(JobId(text_of(job_id)) for job_id in asked),
         )
 
     async def leave(self, worker: WorkerId, reason: str) -> LeaveWord:
@@ -112,12 +120,12 @@ class WorkerStore:
     async def held(self, worker: WorkerId) -> frozenset[JobId]:
         """Read which jobs the store thinks a worker holds."""
         members = await self._pipeline.send(("SMEMBERS", self._keys("held", worker)))
-        return frozenset(JobId(member.decode()) for member in members)
+        return frozenset(JobId(text_of(member)) for member in members)
 
     async def token_of(self, job_id: JobId) -> str:
         """Read a job's present token; empty if it has none."""
         token = await self._pipeline.send(("HGET", self._keys("job", job_id), "token"))
-        return token.decode() if token else ""
+        return text_of(token) if token else ""
 
     async def list(self) -> list[WorkerInfo]:
         """Read every worker that has a lease, those with the oldest lease first."""
@@ -128,7 +136,7 @@ class WorkerStore:
             self._pipeline.send(("TIME",)),
         )
         workers = await asyncio.gather(
-            *(self._info(WorkerId(id_.decode()), float(lease), int(now[0])) for id_, lease in found)
+            *(self._info(WorkerId(text_of(id_)), float(lease), int(now[0])) for id_, lease in found)
         )
         return [worker for worker in workers if worker is not None]
 
@@ -152,14 +160,14 @@ class WorkerStore:
             worker,
             read_object(fields.get(b"info")),
             status=status_of(fields, held, overdue=lease < now * 1000),
-            started_at=moment(fields.get(b"started_at")),
-            renewed_at=moment(fields.get(b"renewed_at")),
-            lease_until=moment(lease),
+            started_at=known_moment(fields.get(b"started_at")),
+            renewed_at=known_moment(fields.get(b"renewed_at")),
+            lease_until=known_moment(lease),
             held=held,
-            loop_lag=float(fields.get(b"lag", 0.0)),
+            loop_lag=seconds(fields.get(b"lag")),
             troubles=read_troubles(fields.get(b"troubles")),
-            current=tuple(JobId(job_id.decode()) for job_id in current),
-            reason=fields.get(b"lost", b"").decode(errors="replace"),
+            current=tuple(JobId(text_of(job_id)) for job_id in current),
+            reason=text_of(fields.get(b"lost", b"")),
         )
 
     async def gone(self) -> Sequence[WorkerInfo]:
@@ -168,13 +176,13 @@ class WorkerStore:
         gone = []
         for record in map(read_object, records):
             if "worker_id" in record:
-                at = moment(record.get("at"))
+                at = known_moment(record.get("at"))
                 gone.append(
                     _read_worker(
                         WorkerId(str(record["worker_id"])),
-                        record.get("info") or {},
+                        _object(record.get("info")),
                         status=str(record.get("status", "lost")),
-                        started_at=moment(record.get("started_at")),
+                        started_at=known_moment(record.get("started_at")),
                         renewed_at=at,
                         lease_until=at,
                         reason=str(record.get("reason", "")),
@@ -192,6 +200,11 @@ def status_of(fields: Mapping[bytes, bytes], held: int, *, overdue: bool) -> str
     return "busy" if held else "idle"
 
 
+def _object(value: Any) -> dict[str, Any]:
+    """Return a JSON object; an empty one where the value is damaged."""
+    return value if isinstance(value, dict) else {}
+
+
 _LONG_AGO = datetime.fromtimestamp(0, tz=UTC)
 
 
@@ -206,18 +219,19 @@ def _read_worker(
     **more: Any,
 ) -> WorkerInfo:
     """Put a worker together from what it said of itself at registration and what the store knows."""
+    plugins = info.get("plugins")
     return WorkerInfo(
         worker_id=worker,
         name=str(info.get("name", "")),
         status=status,
         host=str(info.get("host", "")),
-        pid=int(info.get("pid", 0)),
+        pid=whole_number(info.get("pid")) or 0,
         version=str(info.get("version", "")),
-        slots=int(info.get("slots", 0)),
+        slots=whole_number(info.get("slots")) or 0,
         started_at=started_at or _LONG_AGO,
         renewed_at=renewed_at or _LONG_AGO,
         lease_until=lease_until or _LONG_AGO,
-        types=dict(info.get("types") or {}),
-        plugins=tuple(info.get("plugins") or ()),
+        types=_object(info.get("types")),
+        plugins=tuple(each for each in plugins if isinstance(each, dict)) if isinstance(plugins, list) else (),
         **more,
     )

@@ -85,7 +85,10 @@ async def _like(parts: Parts, caller: Caller, known: KnownType, asked: RunQuery)
         if form is not None:
             return Draft(node, form)
     note = "" if node is None else "This payload has what the form has no field for, so it is shown as JSON."
-    return Draft(None, {}, _pretty(sheet.payload.text), note)
+    try:
+        return Draft(None, {}, _pretty(sheet.payload.text), note)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise InvalidRequest("this payload cannot be shown: it is damaged") from error
 
 
 def _plan(known: KnownType) -> Node | None:

@@ -78,7 +78,7 @@ def form_of(node: Node, payload: bytes) -> Form | None:
     try:
         value = msgspec.json.decode(payload)
         form = as_form(filled(node, value))
-    except (NotInForm, msgspec.DecodeError, RecursionError):
+    except (NotInForm, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     again, faults = read(node, form)
     return None if faults or _without_nulls(msgspec.json.decode(again)) != _without_nulls(value) else form

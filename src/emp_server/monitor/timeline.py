@@ -106,7 +106,7 @@ def read_error(text: bytes | None) -> ErrorShown | None:
         return None
     try:
         value = msgspec.json.decode(text)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         value = None
     if not isinstance(value, dict):
         return ErrorShown("", text.decode("utf-8", "replace"), "", "", (), ())

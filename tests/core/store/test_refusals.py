@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from emp_core.api_keys import Scope, new_key
 from emp_core.errors import EmpError, StoreError, StoreFull, StoreUnavailable
 from emp_core.ids import WorkerId, new_job_id, new_worker_id
 from emp_core.jobs import ClaimedJob, Completed, Submission
@@ -312,9 +313,23 @@ async def test_where_the_store_dies_during_a_call_nobody_knows_whether_it_ran(ow
     assert raised.value.may_have_run
 
 
+async def test_a_key_of_another_type_is_read_as_empty_and_not_written_to(own: StartedStore) -> None:
+    """WRONGTYPE: 503, and surely nothing was done; the error says what repairs it."""
+    async with open_store(own.url, "x") as store:
+        own.client.set("{emp:x}:keys", "not a hash")
+        own.client.set("{emp:x:00}:counts", "not a hash")
+        key, _ = new_key("tester", [Scope.READ])
+
+        with pytest.raises(StoreUnavailable, match="emp doctor --fix") as raised:
+            await store.api_keys.add(key)
+
+        assert (raised.value.code, raised.value.may_have_run) == ("WRONGTYPE", False)
+        assert await store.views.counts() == {}
+
+
 def test_every_row_of_the_table_has_its_test() -> None:
     """Those that no store can be brought to are in test_connection.py, with a server that only says so."""
-    elsewhere = {"LOADING", "CLUSTERDOWN", "MOVED", "ASK", "NOAUTH", "WRONGPASS", "NOPERM"}
+    elsewhere = {"WRONGTYPE", "LOADING", "CLUSTERDOWN", "MOVED", "ASK", "NOAUTH", "WRONGPASS", "NOPERM"}
     scripted = {"TRYAGAIN", "NOSCRIPT", "UNBLOCKED", "DENIED"}
     lost = {"the connection is lost", "the connection is refused"}
     in_test_format = {"EMPFORMAT"}
