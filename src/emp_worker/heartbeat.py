@@ -28,6 +28,8 @@ RETRY_EVERY = 0.5
 """Seconds between two tries to renew while the store does not answer."""
 BEAT_EVERY = 0.5
 ANNOUNCE_EVERY = timedelta(days=1).total_seconds()
+LOOK_EVERY = 10.0
+"""Seconds between two looks whether the store still has the announcements: less than a lease."""
 LEAVE_WITHIN = 3.0
 
 _log = structlog.get_logger("emp.worker")
@@ -85,7 +87,7 @@ class Heartbeat:
         self._leaving: str | None = None
         self._epoch = ""
         self._asked_as: WorkerId | None = None
-        self._announce_from = 0.0
+        self._announce_from = self._look_from = 0.0
         self._renewed_at: float | None = None
         self.steady_since = math.inf
         self._thread = threading.Thread(target=self._in_thread, name="emp-heartbeat", daemon=True)
@@ -160,7 +162,7 @@ class Heartbeat:
         if self._epoch and registered.epoch != self._epoch:
             _log.warning("store_came_back_empty", epoch=registered.epoch, epoch_before=self._epoch)
         self._epoch = registered.epoch
-        self._announce_from = 0.0
+        self._announce_from = self._look_from = 0.0
         lease = Lease(worker_id, sent_at, registered.lease)
         self._listener.lease_given(lease)
         return lease
@@ -188,12 +190,21 @@ class Heartbeat:
         self._renewed_at = now
 
     async def _announce(self, store: Store) -> None:
-        """Make the job types known, after a registration and once a day; a store that refuses costs no lease."""
-        if time.monotonic() < self._announce_from:
+        """Make the job types known: after a registration, once a day, and when the store has lost them.
+
+        A store that refuses costs no lease.
+        """
+        now = time.monotonic()
+        if now < self._look_from:
             return
         try:
+            if now < self._announce_from:
+                if not await store.types.lacks(self._announcements):
+                    self._look_from = now + LOOK_EVERY
+                    return
+                _log.warning("job_types_lost", why="the store does not have them any more; they are announced again")
             await store.types.announce(self._announcements)
-            self._announce_from = time.monotonic() + ANNOUNCE_EVERY
+            self._announce_from, self._look_from = now + ANNOUNCE_EVERY, now + LOOK_EVERY
         except EmpError as error:
             _log.warning("job_types_not_announced", error=error.detail)
 

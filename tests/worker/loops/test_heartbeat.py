@@ -11,13 +11,17 @@ from emp_core.jobs import Announcement
 from emp_core.store import Renewed
 from emp_core.store.connection import connect
 from emp_core.store.keys import namespace_tag
+from emp_worker import heartbeat as heartbeat_module
 from emp_worker.heartbeat import Condition, Heartbeat
 from emp_worker.lease import Lease
-from support.waiting import wait_until
+from support.waiting import wait_until, wait_until_async
 
 from .conftest import Bench
 
 pytestmark = pytest.mark.anyio
+
+ECHO = Announcement("text.echo", "d1", "emp-plugin-echo", "1.0")
+OTHER = Announcement("text.other", "d2", "emp-plugin-other", "1.0")
 
 
 @dataclass
@@ -99,18 +103,53 @@ async def test_it_beats_whatever_the_store_does(bench: Bench) -> None:
 
 
 async def test_types_that_cannot_be_announced_cost_no_lease(bench: Bench) -> None:
-    """A store that is full or damaged refuses the announcement; the worker registers once, renews and works."""
-    async with connect(bench.url) as client:
-        await client.set(f"{namespace_tag(bench.namespace)}:types", "not a hash")
+    """Where the store refuses the announcement, the worker registers once, renews and works."""
     heard = Heard()
-    known = Announcement("text.echo", "d1", "emp-plugin-echo", "1.0")
-    heartbeat = Heartbeat(bench.url, bench.namespace, {}, [known], heard)
-    heartbeat.start()
+    async with connect(bench.url) as client:
+        rules = ("on", ">sesame", "~*", "&*", "+@all", "-hgetall")
+        await client.execute_command("ACL", "SETUSER", bench.namespace, *rules)
+        url = bench.url.replace("://", f"://{bench.namespace}:sesame@", 1)
+        heartbeat = Heartbeat(url, bench.namespace, {}, [ECHO], heard)
+        heartbeat.start()
 
-    await asyncio.to_thread(wait_until, lambda: heard.given)
-    heartbeat.poke()
-    await asyncio.to_thread(wait_until, lambda: heard.renewed)
-    workers = await bench.store.workers.list()
-    await heartbeat.stop("done")
+        await asyncio.to_thread(wait_until, lambda: heard.given)
+        heartbeat.poke()
+        await asyncio.to_thread(wait_until, lambda: heard.renewed)
+        workers = await bench.store.workers.list()
+        await heartbeat.stop("done")
+        await client.execute_command("ACL", "DELUSER", bench.namespace)
 
+    assert await bench.store.types.announced() == []
     assert [worker.worker_id for worker in workers] == [lease.worker_id for lease in heard.given]
+
+
+@pytest.mark.parametrize("how", ["gone", "cut off", "another type", "one of them gone"])
+async def test_types_that_the_store_has_lost_are_announced_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """The heartbeat looks for them with a renewal, well within a lease."""
+    assert heartbeat_module.LOOK_EVERY < 15
+    monkeypatch.setattr(heartbeat_module, "LOOK_EVERY", 0.0)
+    heard = Heard()
+    heartbeat = Heartbeat(bench.url, bench.namespace, {}, [ECHO, OTHER], heard)
+    heartbeat.start()
+    key = f"{namespace_tag(bench.namespace)}:types"
+
+    async def are_known() -> bool:
+        return {known.job_type for known in await bench.store.types.announced()} == {ECHO.job_type, OTHER.job_type}
+
+    await wait_until_async(are_known)
+    async with connect(bench.url) as client:
+        match how:
+            case "gone":
+                await client.delete(key)
+            case "cut off":
+                await client.hset(key, "text.echo|d1", "1700000000000 {")
+            case "another type":
+                await client.set(key, "x")
+            case "one of them gone":
+                await client.hdel(key, "text.echo|d1")
+    assert not await are_known()
+    heartbeat.poke()
+    await wait_until_async(are_known)
+    await heartbeat.stop("done")
