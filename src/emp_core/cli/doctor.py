@@ -34,7 +34,8 @@ def doctor(as_json: bool, fix: bool, keys: int | None, redis_url: str | None, na
     """Examine the store: its server, its keys, and who works on it.
 
     Ends with 0 if all is well, 1 if somebody should look, 2 if jobs are lost or stand still, 8 if the store cannot be
-    reached. --fix sets indexes, counters and times to live right by the records of the jobs; it changes no record.
+    reached. --fix repairs indexes, counters and times to live by the records of the jobs, and deletes bookkeeping that
+    cannot be read; it changes no record.
     """
     import asyncio
 
@@ -55,13 +56,18 @@ def doctor(as_json: bool, fix: bool, keys: int | None, redis_url: str | None, na
 
 async def _examine(settings: StoreSettings, keys: int | None, *, fix: bool) -> tuple[list[Finding], int]:
     from emp_core.store import PARTITION
-    from emp_core.store.doctor import KEYS_LOOKED_AT, open_doctor
+    from emp_core.store.doctor import KEYS_LOOKED_AT, TURNS, open_doctor
 
     cap = keys or KEYS_LOOKED_AT
     async with open_doctor(settings.redis_url, settings.namespace, PARTITION, cap=cap) as examiner:
-        findings = await examiner.examine()
-        mended = await examiner.mend(findings) if fix else 0
-        return (await examiner.examine() if mended else findings), mended
+        findings, mended = await examiner.examine(), 0
+        for _ in range(TURNS if fix else 0):
+            newly = await examiner.mend(findings)
+            if not newly:
+                break
+            mended += newly
+            findings = await examiner.examine()
+        return findings, mended
 
 
 def _document(finding: Finding) -> dict[str, object]:

@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 
 from emp_core.ids import JobId, WorkerId
-from emp_core.jobs import Completed, JobState, Started
+from emp_core.jobs import Announcement, Completed, JobState, Started
 from emp_core.store import PARTITION
 from emp_core.store.doctor import Doctor, Finding, Severity, open_doctor, service, worst
+from emp_core.store.doctor.bookkeeping import type_of
 from emp_core.store.embedded import EmbeddedStore
+from emp_core.store.keys import OWNERS, namespace_tag
 from support.stores import started_store
 
 from .conftest import TYPE, Engine, real
@@ -24,7 +26,7 @@ from .soak import Soak, random_steps
 
 pytestmark = pytest.mark.anyio
 
-OF_KEYS = {"key space", "records", "indexes", "keys", "counters", "held jobs"}
+OF_KEYS = {"key space", "key types", "bookkeeping", "records", "indexes", "keys", "counters", "held jobs"}
 GONE = JobId("0" * 26)
 
 
@@ -50,6 +52,16 @@ class Ward:
         """Do something to a key."""
         await self.engine.client.execute_command(command, self.engine.keys(kind), *rest)
 
+    def namespaced(self, name: str) -> str:
+        """Name a key of the namespace."""
+        return f"{namespace_tag(self.engine.namespace)}:{name}"
+
+    async def become(self, name: str) -> None:
+        """Make a key one of another type."""
+        key = self.namespaced(name) if name in {"types", "keys"} else self.engine.keys(name)
+        await self.engine.client.delete(key)
+        await self.engine.client.rpush(key, "x")
+
 
 @asynccontextmanager
 async def opened(url: str, namespace: str) -> AsyncIterator[Ward]:
@@ -57,7 +69,8 @@ async def opened(url: str, namespace: str) -> AsyncIterator[Ward]:
     async with real(url, namespace) as engine, open_doctor(url, namespace, PARTITION) as doctor:
         jobs = engine.store.jobs
         worker = WorkerId("w" * 26)
-        await engine.store.workers.register(worker, {"types": {TYPE: ""}})
+        await engine.store.workers.register(worker, {"types": {TYPE: "d"}})
+        await engine.store.types.announce([Announcement(TYPE, "d", "emp-plugin-test", "1.0")])
         ended = await engine.submit(tags=("red",))
         (claimed,) = await engine.claim(worker)
         await jobs.complete(worker, [Completed(claimed.job_id, claimed.token, b"1")])
@@ -148,6 +161,27 @@ MENDED: dict[str, tuple[str, Severity, Damage]] = {
     "a payload that would vanish": ("keys", Severity.ERROR, lambda w: w.run("EXPIRE", f"payload:{w.pending}", 999)),
     "a part of a job that is gone": ("keys", Severity.WARNING, lambda w: w.run("SET", f"payload:{GONE}", "{}")),
     "a ring that never ends": ("keys", Severity.WARNING, lambda w: w.run("PERSIST", f"wake:{TYPE}")),
+    "an index of another type": ("key types", Severity.ERROR, lambda w: w.become("scheduled")),
+    "counters of another type": ("key types", Severity.ERROR, lambda w: w.become("counts")),
+    "announcements of another type": ("key types", Severity.ERROR, lambda w: w.become("types")),
+    "a place that is too early": ("indexes", Severity.ERROR, lambda w: w.run("ZADD", "scheduled", 1, w.scheduled)),
+    "an id that is no text": ("indexes", Severity.ERROR, lambda w: w.run("ZADD", "retained", 9e15, b"\xff")),
+    "a held id that is no text": ("indexes", Severity.ERROR, lambda w: w.run("SADD", f"held:{w.worker}", b"\xff")),
+    "a counter that is no number": (
+        "bookkeeping",
+        Severity.WARNING,
+        lambda w: w.run("HSET", "counts", f"pending:{TYPE}", "many"),
+    ),
+    "a counter whose name is no text": ("bookkeeping", Severity.WARNING, lambda w: w.run("HSET", "totals", b"\xff", 1)),
+    "a time that is none": ("bookkeeping", Severity.WARNING, lambda w: w.run("HSET", f"worker:{w.worker}", "lag", "x")),
+    "a sequence that is no number": ("bookkeeping", Severity.WARNING, lambda w: w.run("SET", "seq", "x")),
+    "a paused type that is no text": ("bookkeeping", Severity.WARNING, lambda w: w.run("SADD", "paused", b"\xff")),
+    "a note that is no JSON": ("bookkeeping", Severity.WARNING, lambda w: w.run("LPUSH", "lost", b"\xff")),
+    "an announcement that is no JSON": (
+        "bookkeeping",
+        Severity.WARNING,
+        lambda w: w.engine.client.hset(w.namespaced("types"), "test.old|d", "1700000000000 {"),
+    ),
     "an old note of a damage": (
         "set aside",
         Severity.WARNING,
@@ -168,6 +202,7 @@ async def test_a_damage_is_found_and_mended(ward: Ward, what: str) -> None:
     after = await ward.examine()
     assert found[check].severity is severity
     assert mended >= 1
+    after = await ward.examine() if await ward.doctor.mend(list(after.values())) else after
     assert after.keys() & (OF_KEYS | {"set aside"}) == set()
 
 
@@ -187,6 +222,14 @@ LEFT: dict[str, tuple[str, Severity, Damage]] = {
             w.run("HSET", f"job:{w.pending}", "state", "strange"),
             w.run("LPUSH", "broken", f'{{"id":"{w.pending}","why":"strange"}}'),
         ),
+    ),
+    "a payload of another type": ("key types", Severity.ERROR, lambda w: w.become(f"payload:{w.pending}")),
+    "API keys of another type": ("key types", Severity.ERROR, lambda w: w.become("keys")),
+    "an epoch that is none": ("bookkeeping", Severity.WARNING, lambda w: w.run("SET", "epoch", "long ago")),
+    "a type that is not announced": (
+        "announcements",
+        Severity.WARNING,
+        lambda w: w.engine.client.delete(w.namespaced("types")),
     ),
     "no janitor": ("janitor", Severity.WARNING, lambda w: w.run("HSET", "sweep", "at", 1)),
     "a late worker": ("workers", Severity.WARNING, lambda w: w.run("ZADD", "workers", 1, w.worker)),
@@ -225,8 +268,9 @@ async def test_one_thing_is_not_told_as_many(ward: Ward) -> None:
 async def test_mending_changes_no_record(ward: Ward) -> None:
     """Indexes and counters are set by the records, never the other way round."""
     records = {id_: await ward.engine.value(ward.engine.keys("job", id_)) for id_ in (ward.pending, ward.running)}
-    for _, _, damage in MENDED.values():
-        await damage(ward)
+    for check, _, damage in MENDED.values():
+        if check != "key types":  # of which one would be in the way of others
+            await damage(ward)
 
     await ward.doctor.mend(await ward.doctor.examine())
 
@@ -348,3 +392,19 @@ def test_the_worst_finding_counts() -> None:
     findings = [Finding("a", severity, "") for severity in (Severity.OK, Severity.ERROR, Severity.WARNING)]
 
     assert [worst(findings), worst(findings[::2]), worst(findings[:1])] == ["error", "warning", "ok"]
+
+
+def test_the_doctor_knows_the_type_of_every_kind_of_key() -> None:
+    """Those of the namespace are looked at on their own."""
+    assert {owner for owner in OWNERS if type_of(owner) is None} == {"keys", "types", "session:"}
+
+
+async def test_names_that_are_no_text_can_be_printed(ward: Ward) -> None:
+    """And read: each byte is told."""
+    await ward.run("SADD", "paused", b"\xff")
+    await ward.run("ZADD", "scheduled", 9e15, b"\xfe")
+
+    findings = await ward.examine()
+
+    assert r"\xff" in findings["bookkeeping"].detail
+    assert r"\xfe" in findings["indexes"].detail

@@ -13,17 +13,19 @@ from typing import Final
 
 from emp_core.store.batching import Pipeline
 from emp_core.store.connection import connect, database_of
-from emp_core.store.doctor import counters, fleet, records, service
+from emp_core.store.doctor import bookkeeping, counters, fleet, records, service
 from emp_core.store.doctor.findings import Finding, Severity, worst
 from emp_core.store.doctor.mending import mend
 from emp_core.store.doctor.patient import Patient
 from emp_core.store.durability import read_durability
 from emp_core.store.scripts import Scripts
 
-__all__ = ["KEYS_LOOKED_AT", "Doctor", "Finding", "Glance", "Severity", "open_doctor", "worst"]
+__all__ = ["KEYS_LOOKED_AT", "TURNS", "Doctor", "Finding", "Glance", "Severity", "open_doctor", "worst"]
 
 KEYS_LOOKED_AT: Final = 1_000_000
 """How many keys of the store an examination walks, unless it is told otherwise."""
+TURNS: Final = 3
+"""How often `--fix` mends what it finds: a repaired record or key shows what else is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,7 @@ class Doctor:
         indexes = await records.indexes(self.patient, read)
         return [
             records.looked_at(read),
+            *await bookkeeping.bookkeeping(self.patient, read),
             records.unread(read),
             indexes,
             await records.parts(self.patient, read),
@@ -95,6 +98,7 @@ class Doctor:
             await fleet.janitor(self.patient),
             await fleet.workers(self.patient),
             await fleet.unserved(self.patient),
+            await fleet.unannounced(self.patient),
             await fleet.set_aside(self.patient),
         ]
 

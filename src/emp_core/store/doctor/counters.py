@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from emp_core.jobs import FINAL_STATES, JobState
 from emp_core.store.doctor.findings import Finding, Miscount, amount, error, fine, listed
-from emp_core.store.doctor.patient import Patient
+from emp_core.store.doctor.patient import Patient, text_of
 from emp_core.store.doctor.records import Records
+from emp_core.store.records import whole_number
 
 LIVE: Final = tuple(str(state) for state in JobState if state not in FINAL_STATES)
 
@@ -15,8 +17,13 @@ LIVE: Final = tuple(str(state) for state in JobState if state not in FINAL_STATE
 async def live_counters(patient: Patient) -> dict[str, int]:
     """Read the counters of jobs that have not ended, by `state:type`; those at zero are left out."""
     fields = await patient.ask("HGETALL", patient.keys("counts"))
-    read = {name.decode(): int(number) for name, number in fields.items()}
-    return {name: n for name, n in read.items() if name.partition(":")[0] in LIVE and n}
+    return {name: n for name, n in _read(fields).items() if name.partition(":")[0] in LIVE and n}
+
+
+def _read(fields: Mapping[bytes, bytes]) -> dict[str, int]:
+    """Read counters; one that cannot be read counts nothing (see bookkeeping.py)."""
+    numbers = ((text_of(name), whole_number(text)) for name, text in fields.items())
+    return {name: number for name, number in numbers if number is not None}
 
 
 async def counters(patient: Patient, before: dict[str, int], records: Records, *, indexes_are_sound: bool) -> Finding:
@@ -45,6 +52,6 @@ async def _against_indexes(patient: Patient, known: dict[str, int]) -> dict[str,
     types = sorted({name.partition(":")[2] for name in known})
     lengths = [("ZCARD", patient.keys("pending", job_type)) for job_type in types]
     fields, *waiting = await patient.at_once((("HGETALL", patient.keys("counts")), *lengths))
-    counts = {name.decode(): int(number) for name, number in fields.items()}
+    counts = _read(fields)
     names = [f"{JobState.PENDING}:{job_type}" for job_type in types]
     return {name: length - counts.get(name, 0) for name, length in zip(names, waiting, strict=True)}

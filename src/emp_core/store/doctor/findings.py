@@ -34,6 +34,14 @@ class Stray:
 
 
 @dataclass(frozen=True, slots=True)
+class Misplaced:
+    """An index holds a job with another score than its record demands."""
+
+    job_id: JobId
+    index: str
+
+
+@dataclass(frozen=True, slots=True)
 class Orphan:
     """A part of a job stands alone: nothing reads it, and nothing will delete it."""
 
@@ -78,7 +86,42 @@ class Settled:
     entry: bytes
 
 
-Damage = Missing | Stray | Orphan | Lasting | Vanishing | Forgotten | Miscount | Settled
+@dataclass(frozen=True, slots=True)
+class WrongType:
+    """A key holds a value of another type than EMP writes."""
+
+    key: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A field, member or entry of a key cannot be read. `removal` is the command that removes it."""
+
+    key: str
+    removal: str
+    entry: str
+
+
+@dataclass(frozen=True, slots=True)
+class LostSequence:
+    """The submission counter is no number that a job may have."""
+
+
+Damage = (
+    Missing
+    | Stray
+    | Misplaced
+    | Orphan
+    | Lasting
+    | Vanishing
+    | Forgotten
+    | Miscount
+    | Settled
+    | WrongType
+    | Unreadable
+    | LostSequence
+)
 """What can be mended safely: the record of a job says how it should be, and no record is changed."""
 
 
@@ -101,19 +144,24 @@ class Finding:
     damages: tuple[Damage, ...] = ()
 
 
+def _printable(detail: str) -> str:
+    """Write out the bytes of damaged names: no output takes them as they are."""
+    return detail.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
 def fine(check: str, detail: str) -> Finding:
     """Say that all is well."""
-    return Finding(check, Severity.OK, detail)
+    return Finding(check, Severity.OK, _printable(detail))
 
 
 def warning(check: str, detail: str, remedy: str, damages: Iterable[Damage] = ()) -> Finding:
     """Say that somebody should look."""
-    return Finding(check, Severity.WARNING, detail, remedy, tuple(damages))
+    return Finding(check, Severity.WARNING, _printable(detail), remedy, tuple(damages))
 
 
 def error(check: str, detail: str, remedy: str, damages: Iterable[Damage] = ()) -> Finding:
     """Say that jobs are lost or stand still, or will."""
-    return Finding(check, Severity.ERROR, detail, remedy, tuple(damages))
+    return Finding(check, Severity.ERROR, _printable(detail), remedy, tuple(damages))
 
 
 def worst(findings: Iterable[Finding]) -> Severity:

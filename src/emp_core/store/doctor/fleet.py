@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from emp_core.jobs import WAITING_STATES
 from emp_core.store.doctor.findings import Finding, Forgotten, Settled, amount, error, fine, listed, warning
-from emp_core.store.doctor.patient import Patient
+from emp_core.store.doctor.patient import Patient, text_of
 from emp_core.store.doctor.places import standing
-from emp_core.store.records import read_object
+from emp_core.store.records import read_object, whole_number
 
 SWEEP_OVERDUE: Final = 10_000
 """Milliseconds without a sweep that say that neither a server nor a worker lives; they sweep every second."""
@@ -25,10 +25,10 @@ async def _now(patient: Patient) -> int:
 
 async def janitor(patient: Patient) -> Finding:
     """Say whether somebody sweeps."""
-    last = await patient.ask("HGET", patient.keys("sweep"), "at")
+    last = whole_number(await patient.ask("HGET", patient.keys("sweep"), "at"))
     if last is None:
         return fine("janitor", "no server or worker has ever used this namespace")
-    silent = await _now(patient) - int(last)
+    silent = await _now(patient) - last
     if silent <= SWEEP_OVERDUE:
         return fine("janitor", "a server or a worker sweeps")
     detail = f"nobody has swept for {silent // 1000} s: no server and no worker lives"
@@ -44,7 +44,7 @@ async def workers(patient: Patient) -> Finding:
     number = await patient.ask("ZCARD", patient.keys("workers"))
     if not late:
         return fine("workers", f"{amount(number, 'worker, within its lease', 'workers, all within their leases')}")
-    names = listed(worker.decode() for worker in late)
+    names = listed(text_of(worker) for worker in late)
     return warning(
         "workers",
         f"{len(late)} of {amount(number, 'worker is', 'workers are')} late and not forgotten: {names}",
@@ -52,7 +52,7 @@ async def workers(patient: Patient) -> Finding:
     )
 
 
-async def forgotten(patient: Patient, names: Sequence[str]) -> Finding:
+async def forgotten(patient: Patient, names: Collection[str]) -> Finding:
     """Say which workers hold jobs and are in no list, so that nobody will ever take the jobs from them."""
     holders = [name.removeprefix("held:") for name in names if name.startswith("held:")]
     reads = [(("ZSCORE", patient.keys("workers"), who), ("SCARD", patient.keys("held", who))) for who in holders]
@@ -73,7 +73,7 @@ async def unserved(patient: Patient) -> Finding:
     """Say which types have waiting jobs and no worker that serves them."""
     counts = await patient.ask("HGETALL", patient.keys("counts"))
     waiting = {job_type for job_type, n in _waiting(counts).items() if n > 0}
-    paused = {name.decode() for name in await patient.ask("SMEMBERS", patient.keys("paused"))}
+    paused = {text_of(name) for name in await patient.ask("SMEMBERS", patient.keys("paused"))}
     unserved_types = sorted(waiting - await _served(patient))
     if not unserved_types:
         held_back = f" ({listed(sorted(waiting & paused))} paused)" if waiting & paused else ""
@@ -88,17 +88,41 @@ async def unserved(patient: Patient) -> Finding:
 def _waiting(counts: Mapping[bytes, bytes]) -> dict[str, int]:
     waiting: dict[str, int] = {}
     for name, number in counts.items():
-        state, _, job_type = name.decode().partition(":")
+        state, _, job_type = text_of(name).partition(":")
         if state in WAITING_STATES:
-            waiting[job_type] = waiting.get(job_type, 0) + int(number)
+            waiting[job_type] = waiting.get(job_type, 0) + (whole_number(number) or 0)
     return waiting
 
 
 async def _served(patient: Patient) -> set[str]:
+    return {job_type for types in (await _live_types(patient)).values() for job_type in types}
+
+
+async def _live_types(patient: Patient) -> dict[str, Mapping[str, Any]]:
+    """Read the job types of each worker within its lease, with their digests."""
     now = await _now(patient)
     live = await patient.ask("ZRANGEBYSCORE", patient.keys("workers"), now, "+inf", "LIMIT", 0, WORKERS_SHOWN)
-    infos = await patient.ask_all([("HGET", patient.keys("worker", worker.decode()), "info") for worker in live])
-    return {job_type for info in infos for job_type in read_object(info).get("types") or {}}
+    infos = await patient.ask_all([("HGET", patient.keys("worker", text_of(worker)), "info") for worker in live])
+    types = [read_object(info).get("types") for info in infos]
+    return {text_of(worker): each for worker, each in zip(live, types, strict=True) if isinstance(each, dict)}
+
+
+async def unannounced(patient: Patient) -> Finding:
+    """Say which types live workers serve that no server knows, since their announcement is gone."""
+    serving: dict[str, str] = {}
+    for worker, types in (await _live_types(patient)).items():
+        serving |= {f"{job_type}|{digest}": worker for job_type, digest in types.items()}
+    fields = sorted(serving)
+    known = await patient.ask_all([("HEXISTS", f"{patient.namespace_tag}:types", field) for field in fields])
+    unknown = [field for field, is_known in zip(fields, known, strict=True) if not is_known]
+    if not unknown:
+        return fine("announcements", "every type that a worker serves is announced")
+    told = listed(f"{field.partition('|')[0]} of worker {serving[field]}" for field in unknown)
+    return warning(
+        "announcements",
+        f"{amount(len(unknown), 'type that a worker serves is', 'types that workers serve are')} not announced: {told}",
+        "workers announce them again within a lease; restart one that does not",
+    )
 
 
 async def set_aside(patient: Patient) -> Finding:
@@ -108,7 +132,7 @@ async def set_aside(patient: Patient) -> Finding:
         return fine("set aside", "nothing was set aside")
     read = [read_object(entry) for entry in entries]
     settled = [Settled(entry) for entry, what in zip(entries, read, strict=True) if await _is_over(patient, what)]
-    told = listed(f"{what.get('id')} ({what.get('why')})" for what in read)
+    told = listed(f"{what.get('id') or what.get('index') or 'an entry'} ({what.get('why')})" for what in read)
     over = f"; {len(settled)} of them are sound again, or gone" if settled else ""
     remedy = "emp doctor --fix forgets those" if settled else "look at each with HGETALL; submit its job again"
     return warning(

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, Final
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, WatchError
 
-from emp_core.store.keys import Keys
-from emp_core.store.refusals import explain
+from emp_core.store.keys import Keys, namespace_tag
+from emp_core.store.refusals import explain, or_empty
 from emp_core.store.scripts import Arg
 
 BATCH: Final = 500
 """Commands in a round trip, and keys or members that a step of a scan asks for."""
 Command = Sequence[Arg]
+
+
+def text_of(data: bytes) -> str:
+    """Read a name that may be damaged; `_sent` writes the same bytes again."""
+    return data.decode(errors="surrogateescape")
+
+
+def _sent(command: Command) -> Iterator[Arg]:
+    name, *arguments = command
+    yield name
+    for part in arguments:
+        yield part.encode(errors="surrogateescape") if isinstance(part, str) else part
 
 
 class Patient:
@@ -23,6 +35,7 @@ class Patient:
     def __init__(self, client: Redis, namespace: str, partition: str) -> None:
         self._client = client
         self.keys = Keys(namespace, partition)
+        self.namespace_tag = namespace_tag(namespace)
 
     async def ask(self, *command: Arg) -> Any:
         """Run one command."""
@@ -44,10 +57,15 @@ class Patient:
         try:
             async with self._client.pipeline(transaction=at_once) as pipeline:
                 for command in commands:
-                    pipeline.execute_command(*command)
-                return list(await pipeline.execute())
+                    pipeline.execute_command(*_sent(command))
+                replies = await pipeline.execute(raise_on_error=False)
         except (RedisError, OSError, TimeoutError) as failure:
             raise explain(failure) from failure
+        read = [or_empty(str(command[0]), reply) for command, reply in zip(commands, replies, strict=True)]
+        failed = next((reply for reply in read if isinstance(reply, Exception)), None)
+        if failed is not None:
+            raise explain(failed) from failed
+        return read
 
     async def write_unless_changed(
         self, read: Sequence[Command], seen: Sequence[Any], writes: Sequence[Command]
@@ -55,13 +73,13 @@ class Patient:
         """Write if the reads still give what was seen, at the moment of writing; else leave all as it is."""
         try:
             async with self._client.pipeline(transaction=True) as pipeline:
-                await pipeline.watch(*(str(command[1]) for command in read))
+                await pipeline.watch(*(str(command[1]).encode(errors="surrogateescape") for command in read))
                 for command, expected in zip(read, seen, strict=True):
-                    if await pipeline.execute_command(*command) != expected:
+                    if await pipeline.execute_command(*_sent(command)) != expected:
                         return False
                 pipeline.multi()  # type: ignore[no-untyped-call]  # redis-py has no types for it
                 for command in writes:
-                    pipeline.execute_command(*command)
+                    pipeline.execute_command(*_sent(command))
                 await pipeline.execute()
         except WatchError:
             return False
@@ -78,7 +96,7 @@ class Patient:
         cursor, seen = 0, 0
         while seen < cap:
             cursor, found = await self.ask("SCAN", cursor, "MATCH", f"{prefix}*", "COUNT", BATCH)
-            names |= {key.decode(errors="replace").removeprefix(prefix) for key in found}
+            names |= {text_of(key).removeprefix(prefix) for key in found}
             seen += BATCH
             if (cursor := int(cursor)) == 0:
                 return sorted(names), True
@@ -93,6 +111,6 @@ class Patient:
             )
             cursor = int(cursor)
             for member in found:
-                yield (member[0] if isinstance(member, list | tuple) else member).decode(errors="replace")
+                yield text_of(member[0] if isinstance(member, list | tuple) else member)
             if cursor == 0:
                 return

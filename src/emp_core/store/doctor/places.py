@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from emp_core.jobs import FINAL_STATES, RUNNING_STATES, Job, JobState
+from emp_core.store.doctor.patient import text_of
 from emp_core.store.records import read_job
 
 Fields = Mapping[bytes, bytes]
@@ -44,12 +45,14 @@ def standing(job_id: str, fields: Fields) -> Standing | None:
     if job is None:
         return None
     try:
-        places = _places(job, {name.decode(): value.decode() for name, value in fields.items()})
+        # Byte for byte, as the scripts read it: a name that is no UTF-8 must not become that of another key.
+        read = {text_of(name): text_of(value) for name, value in fields.items()}
+        places = _places(job, read)
     except (KeyError, ValueError):
         return None
-    worker = str(job.worker_id) if job.worker_id and job.state in RUNNING_STATES else None
+    worker = read.get("worker") if job.state in RUNNING_STATES else None
     is_final = job.state in FINAL_STATES
-    return Standing(places, is_final, "" if is_final else f"{job.state}:{job.job_type}", worker)
+    return Standing(places, is_final, "" if is_final else f"{job.state}:{read['type']}", worker)
 
 
 def _places(job: Job, fields: Mapping[str, str]) -> Mapping[str, int | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -12,6 +12,7 @@ from emp_core.store.doctor.findings import (
     Damage,
     Finding,
     Lasting,
+    Misplaced,
     Missing,
     Orphan,
     Stray,
@@ -35,13 +36,18 @@ SHORT_LIVED: Final = ("minute:", "idem:", "wake:", "bell:")
 
 @dataclass
 class Records:
-    """What the key space holds: jobs by id, and what was found to be wrong."""
+    """What the key space holds: names of keys with their types, jobs by id, and what was found to be wrong."""
 
-    names: Sequence[str]
+    kinds: Mapping[str, str]
     is_whole: bool
     jobs: dict[JobId, Standing] = field(default_factory=dict)
     broken: list[JobId] = field(default_factory=list)
     no_payload: list[JobId] = field(default_factory=list)
+
+    @property
+    def names(self) -> Collection[str]:
+        """The names of all keys, without their tag."""
+        return self.kinds.keys()
 
     def live_counts(self) -> Counter[str]:
         """Count the live jobs by state and type."""
@@ -56,27 +62,20 @@ class Records:
 async def read_records(patient: Patient, cap: int) -> Records:
     """Walk the keys and read the record of every job."""
     names, is_whole = await patient.names(cap)
-    records = Records(names, is_whole)
-    ids = records.ids("job")
-    for job_id, fields in zip(ids, await _hashes(patient, ids), strict=True):
-        if isinstance(fields, dict) and not fields:
-            continue  # it ended and was deleted while we walked
-        known = standing(job_id, fields) if isinstance(fields, dict) else None
-        if known is None:
-            records.broken.append(job_id)
-        else:
-            records.jobs[job_id] = known
-    return records
-
-
-async def _hashes(patient: Patient, ids: Sequence[JobId]) -> list[object]:
-    """Read hashes; None where the key holds something else."""
-    kinds = await patient.ask_all([("TYPE", patient.keys("job", job_id)) for job_id in ids])
-    sound = [job_id for job_id, kind in zip(ids, kinds, strict=True) if kind in {b"hash", b"none"}]
-    read = dict(
-        zip(sound, await patient.ask_all([("HGETALL", patient.keys("job", id_)) for id_ in sound]), strict=True)
+    kinds = await patient.ask_all([("TYPE", patient.keys(name)) for name in names])
+    # One that is gone ended and was deleted while we walked.
+    records = Records(
+        {name: kind.decode() for name, kind in zip(names, kinds, strict=True) if kind != b"none"}, is_whole
     )
-    return [read.get(job_id) for job_id in ids]
+    ids = records.ids("job")
+    hashes = await patient.ask_all([("HGETALL", patient.keys("job", job_id)) for job_id in ids])
+    for job_id, fields in zip(ids, hashes, strict=True):
+        known = standing(job_id, fields)
+        if known is not None:
+            records.jobs[job_id] = known
+        elif fields or records.kinds[f"job:{job_id}"] != "hash":
+            records.broken.append(job_id)
+    return records
 
 
 def looked_at(records: Records) -> Finding:
@@ -100,33 +99,54 @@ def unread(records: Records) -> Finding:
 
 async def indexes(patient: Patient, records: Records) -> Finding:
     """Say which jobs are missing in an index, and which indexes hold what does not belong there."""
-    missing, stray = await _missing(patient, records), await _strays(patient, records)
-    if not missing and not stray:
+    missing, misplaced = await _missing(patient, records)
+    stray = await _strays(patient, records)
+    if not missing and not misplaced and not stray:
         return fine("indexes", "every job stands where its state demands, and nowhere else")
     said = []
     if missing:
         told = listed(f"{each.job_id} in {each.index}" for each in missing)
         said.append(f"{amount(len(missing), 'entry is', 'entries are')} missing ({told})")
+    if misplaced:
+        told = listed(f"{each.job_id} in {each.index}" for each in misplaced)
+        said.append(f"{amount(len(misplaced), 'entry is', 'entries are')} in the wrong place ({told})")
     if stray:
         told = listed(f"{each.job_id} in {each.index}" for each in stray)
         said.append(f"{amount(len(stray), 'is a stray', 'are strays')} ({told})")
-    return error("indexes", "; ".join(said), "emp doctor --fix", [*missing, *stray])
+    return error("indexes", "; ".join(said), "emp doctor --fix", [*missing, *misplaced, *stray])
 
 
-async def _missing(patient: Patient, records: Records) -> list[Missing]:
-    wanted = [Missing(job_id, index) for job_id, job in records.jobs.items() for index in job.places]
-    found = await patient.ask_all([_look(patient, entry.job_id, entry.index) for entry in wanted])
-    suspects = [entry for entry, place in zip(wanted, found, strict=True) if not _stands(place)]
-    return [
-        entry for entry in suspects[:MOST_DAMAGES] if await _differs(patient, entry.job_id, entry.index, demanded=True)
-    ]
+async def _missing(patient: Patient, records: Records) -> tuple[list[Missing], list[Misplaced]]:
+    """Find the jobs that an index lacks, or holds with another score than their records demand."""
+    wanted = [(job_id, index, score) for job_id, job in records.jobs.items() for index, score in job.places.items()]
+    found = await patient.ask_all([_look(patient, job_id, index) for job_id, index, _ in wanted])
+    absent, elsewhere = [], []
+    for (job_id, index, score), place in zip(wanted, found, strict=True):
+        if not _stands(place):
+            absent.append(Missing(job_id, index))
+        elif score is not None and place != score:
+            elsewhere.append(Misplaced(job_id, index))
+    return (
+        [each for each in absent[:MOST_DAMAGES] if await _differs(patient, each.job_id, each.index, demanded=True)],
+        [each for each in elsewhere[:MOST_DAMAGES] if await _is_misplaced(patient, each)],
+    )
+
+
+async def _is_misplaced(patient: Patient, entry: Misplaced) -> bool:
+    """Look again, at one moment."""
+    for _ in range(LOOKS):
+        fields, place = await patient.at_once(_with_record(patient, entry.job_id, entry.index))
+        job = standing(entry.job_id, fields)
+        if job is None or place is None or place == job.places.get(entry.index, place):
+            return False
+    return True
 
 
 async def _strays(patient: Patient, records: Records) -> list[Stray]:
     strays: list[Stray] = []
     for name in records.names:
         kind = index_kind(name)
-        if kind is None or await patient.ask("TYPE", patient.keys(name)) != kind.encode():
+        if kind is None or records.kinds[name] != kind:
             continue
         async for member in patient.members(name, kind):
             job_id = JobId(member)
@@ -148,15 +168,19 @@ def _look(patient: Patient, job_id: JobId, index: str) -> Command:
     return ("SISMEMBER" if index_kind(index) == "set" else "ZSCORE", patient.keys(index), job_id)
 
 
+def _with_record(patient: Patient, job_id: JobId, index: str) -> Sequence[Command]:
+    """Return the commands that read a job's record and its place in an index."""
+    return (("HGETALL", patient.keys("job", job_id)), _look(patient, job_id, index))
+
+
 def _stands(place: object) -> bool:
     return place is not None and (isinstance(place, float | bytes) or place == 1)
 
 
 async def _differs(patient: Patient, job_id: JobId, index: str, *, demanded: bool) -> bool:
     """Look again, at one moment: jobs move while they are examined."""
-    read = (("HGETALL", patient.keys("job", job_id)), _look(patient, job_id, index))
     for _ in range(LOOKS):
-        fields, place = await patient.at_once(read)
+        fields, place = await patient.at_once(_with_record(patient, job_id, index))
         job = standing(job_id, fields)
         is_demanded = job is not None and index in job.places
         if is_demanded is not demanded or _stands(place) is demanded:
