@@ -7,7 +7,7 @@ from typing import Final
 import structlog
 
 from emp_core.errors import StoreError, StoreUnfit
-from emp_core.store import KEEPS_ALL, Durability, Level, open_store, stops_start
+from emp_core.store import Durability, Level, eviction_detail, open_store, stops_start
 
 MEMORY_HINT: Final = "every job is lost when the store stops; run `redis-cli CONFIG SET appendonly yes`"
 
@@ -53,10 +53,7 @@ def check(durability: Durability, *, replicated: bool) -> None:
         StoreUnfit: it throws keys away, or replicas are to be waited for and it does not ask for any.
     """
     if durability.evicts:
-        raise StoreUnfit(
-            f"the store's maxmemory-policy is {durability.policy}: it would throw jobs away when its memory is full. "
-            f"Run `redis-cli CONFIG SET maxmemory-policy {KEEPS_ALL}`, and say so in its configuration file"
-        )
+        raise StoreUnfit(eviction_detail(durability.policy))
     if replicated and durability.min_replicas == 0:
         raise StoreUnfit(
             "durability replica needs a store with min-replicas-to-write 1 or more: without it, a primary that is cut "

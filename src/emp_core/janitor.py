@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable
 
 import structlog
 
 from emp_core.errors import EmpError
 from emp_core.outage import Outage
-from emp_core.store import Store
+from emp_core.store import Store, eviction_detail
 
 SWEEP_EVERY = 1.0
 """Seconds between two sweeps of one process."""
+LOOK_EVERY = 15.0
+"""Seconds between two looks at the eviction policy: it may change by CONFIG SET, a restart or a failover."""
 _ROUNDS = 1000
 _ROUNDS_OF_RETAIN = 50
 """Deleting can wait for the next turn; what is due cannot."""
@@ -32,6 +35,8 @@ class Janitor:
     def __init__(self, store: Store, interval: float = SWEEP_EVERY) -> None:
         self._store = store
         self._interval = interval
+        self._look_from = 0.0
+        self._evicts = False
         self._stopped = asyncio.Event()
         self._set_aside = 0
 
@@ -41,6 +46,7 @@ class Janitor:
         while not self._stopped.is_set():
             try:
                 await self.step()
+                await self.look_at_eviction(time.monotonic())
                 outage.over()
             except EmpError as error:
                 outage.failed(error)
@@ -69,6 +75,22 @@ class Janitor:
         if waiting:
             _log.warning("records_set_aside", new=ever - self._set_aside, waiting=waiting, hint=_HINT)
         self._set_aside = ever
+
+    async def look_at_eviction(self, now: float) -> None:
+        """Log when the store begins to evict, and when it no longer does; look once in `LOOK_EVERY` seconds.
+
+        Args:
+            now: seconds that only grow.
+        """
+        if now < self._look_from:
+            return
+        durability = await self._store.durability()
+        self._look_from = now + LOOK_EVERY
+        if durability.evicts and not self._evicts:
+            _log.warning("store_evicts", error=eviction_detail(durability.policy))
+        elif self._evicts and not durability.evicts:
+            _log.info("store_keeps_all", policy=durability.policy)
+        self._evicts = durability.evicts
 
     def stop(self) -> None:
         """Let `run` end after the step under way."""

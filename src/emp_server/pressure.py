@@ -1,4 +1,4 @@
-"""Know how full the store is, so that new jobs are refused while running ones can still finish."""
+"""Know how full the store is, and whether it keeps jobs, so that new jobs are rejected in time."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Final
 
 import structlog
 
-from emp_core.errors import EmpError, StoreError, StoreFull, WaitingLineFull
-from emp_core.store import Store, StoreLoad
+from emp_core.errors import EmpError, StoreError, StoreFull, StoreUnavailable, WaitingLineFull
+from emp_core.store import Store, StoreLoad, eviction_detail, evicts
 from emp_server.refusals import Refusals
 from emp_server.settings import ServerSettings
 
@@ -37,7 +37,8 @@ class Pressure:
         """Let a new job pass.
 
         Raises:
-            StoreFull: the store's memory is, but for the room that running jobs need.
+            StoreUnavailable: the store may discard jobs.
+            StoreFull: the store's memory is full, but for the room that running jobs need.
             WaitingLineFull: as many jobs wait as may.
         """
         if self._reason is not None:
@@ -67,7 +68,10 @@ class Pressure:
 
     def reason_of(self, load: StoreLoad) -> EmpError | None:
         """Give why no new job is taken at such a load; None where they are."""
-        if load.memory_limit and load.memory_used > load.memory_limit * self._share:
+        memory = load.memory
+        if evicts(memory.policy):
+            return StoreUnavailable(eviction_detail(memory.policy))
+        if memory.limit and memory.used > memory.limit * self._share:
             free = round(100 * (1.0 - self._share))
             return StoreFull(f"the store's memory is full but for the {free} % that running jobs need")
         if load.waiting >= self._waiting_limit:

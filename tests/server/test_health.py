@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import httpx2
 import pytest
+import redis
 from redis.asyncio import Redis
 
 from emp_core.store import open_store
@@ -152,3 +153,31 @@ async def test_a_full_store_is_said_to_be_full_and_running_jobs_still_finish(own
     assert (full.status_code, full.headers["retry-after"]) == (507, "10")
     assert full.json()["type"] == "urn:emp:problem:store-full"
     assert (await client.get(f"/v1/jobs/{job_id}")).json()["state"] == "completed"
+
+
+async def test_a_store_that_begins_to_evict_gets_no_more_jobs(own_store, served):
+    """As long as it may discard them: the server is not ready, says why, and comes back by itself."""
+    _, client = served
+    body = {"job_type": "any.thing", "payload": 1}
+
+    async def is_refused():
+        return (await client.post("/v1/jobs", json=body)).status_code == 503
+
+    async def is_accepted():
+        return (await client.post("/v1/jobs", json=body)).status_code == 202
+
+    with redis.Redis.from_url(own_store.url) as operator:
+        operator.config_set("maxmemory-policy", "allkeys-lru")
+        await wait_until_async(is_refused)
+        ready = await client.get("/readyz")
+        metrics = (await client.get("/metrics")).text
+        overview = (await client.get("/")).text
+
+        operator.config_set("maxmemory-policy", "noeviction")
+        await wait_until_async(is_accepted)
+
+    assert ready.status_code == 503
+    assert "CONFIG SET maxmemory-policy noeviction" in ready.json()["detail"]
+    assert "emp_store_evicts 1.0" in metrics
+    assert "The store may discard jobs" in overview
+    assert (await client.get("/readyz")).status_code == 200

@@ -9,7 +9,7 @@ import pytest
 
 from emp_core.api_keys import Scope, new_key
 from emp_core.errors import Overloaded, RateLimited, StoreFull, WaitingLineFull
-from emp_core.store import StoreLoad
+from emp_core.store import Memory, StoreLoad
 from emp_server.callers import ANYONE, caller_of
 from emp_server.crowd import Crowd
 from emp_server.pressure import Pressure
@@ -182,7 +182,7 @@ async def test_a_check_of_a_payload_is_charged_as_a_submission_is(settings, stor
 
 
 def load(used=0, limit=0, waiting=0):
-    return StoreLoad(memory_used=used, memory_limit=limit, waiting=waiting)
+    return StoreLoad(Memory(used, limit, "noeviction"), waiting)
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ GAUGES = {
     "emp_store_round_trip_seconds",
     "emp_store_memory_used_bytes",
     "emp_store_memory_limit_bytes",
+    "emp_store_evicts",
     "emp_store_born_timestamp_seconds",
     "emp_jobs",
     "emp_job_oldest_pending_seconds",

@@ -19,12 +19,12 @@ from emp_core.store.connection import connect, database_of, redacted
 from emp_core.store.doctor import Doctor, Glance
 from emp_core.store.doctor.findings import Finding, Severity
 from emp_core.store.doctor.patient import Patient
-from emp_core.store.durability import KEEPS_ALL, Durability, Level, read_durability
+from emp_core.store.durability import KEEPS_ALL, Durability, Level, eviction_detail, evicts, read_durability
 from emp_core.store.feed import GAP, PASSED, Event, Feed, Gap, Passed
 from emp_core.store.format import is_known
 from emp_core.store.jobs import WAITING_LIMIT, JobStore
 from emp_core.store.keys import Keys
-from emp_core.store.load import StoreLoad, read_load
+from emp_core.store.load import Memory, StoreLoad, read_load
 from emp_core.store.measures import Durations, Measured, Measures, WorkerReading
 from emp_core.store.records import text_of
 from emp_core.store.refusals import needs_other_release, stops_start
@@ -76,6 +76,7 @@ __all__ = [
     "Level",
     "Measured",
     "Measures",
+    "Memory",
     "Minute",
     "Page",
     "Passed",
@@ -96,6 +97,8 @@ __all__ = [
     "WorkerReading",
     "WorkerStore",
     "cursor_before",
+    "eviction_detail",
+    "evicts",
     "needs_other_release",
     "open_store",
     "redacted",

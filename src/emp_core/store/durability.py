@@ -51,7 +51,20 @@ class Durability:
     @property
     def evicts(self) -> bool:
         """Whether the store throws keys away when its memory is full, jobs among them."""
-        return self.policy not in {"", KEEPS_ALL}
+        return evicts(self.policy)
+
+
+def evicts(policy: str) -> bool:
+    """Return whether a store of this `maxmemory-policy` discards keys when its memory is full; empty: not known."""
+    return policy not in {"", KEEPS_ALL}
+
+
+def eviction_detail(policy: str) -> str:
+    """Return what is wrong with a store that evicts, and what to do."""
+    return (
+        f"the store's maxmemory-policy is {policy}: it discards jobs when its memory is full. "
+        f"Run `redis-cli CONFIG SET maxmemory-policy {KEEPS_ALL}`, and write it to its configuration file"
+    )
 
 
 async def read_durability(pipeline: Pipeline, *, replicated: bool) -> Durability:

@@ -12,11 +12,19 @@ from emp_core.store.views import Views
 
 
 @dataclass(frozen=True, slots=True)
-class StoreLoad:
-    """Bytes of memory used and allowed (0: as much as there is, or the store does not say), and jobs that wait."""
+class Memory:
+    """Bytes of memory used and allowed (0: as much as there is, or the store does not say), and its eviction policy."""
 
-    memory_used: int
-    memory_limit: int
+    used: int
+    limit: int
+    policy: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoreLoad:
+    """The memory of a store, and the jobs that wait in it."""
+
+    memory: Memory
     waiting: int
 
 
@@ -27,17 +35,18 @@ async def read_load(pipeline: Pipeline, views: Views) -> StoreLoad:
         StoreUnavailable: the store does not answer.
     """
     memory, counts = await asyncio.gather(read_memory(pipeline), views.counts())
-    return StoreLoad(*memory, sum(states.get(state, 0) for states in counts.values() for state in WAITING_STATES))
+    return StoreLoad(memory, sum(states.get(state, 0) for states in counts.values() for state in WAITING_STATES))
 
 
-async def read_memory(pipeline: Pipeline) -> tuple[int, int]:
-    """Read the bytes of memory that the store uses, and may use; 0 as in `StoreLoad`.
+async def read_memory(pipeline: Pipeline) -> Memory:
+    """Read the memory that the store uses, and may use.
 
     Raises:
         StoreUnavailable: the store does not answer.
     """
     info = await read_info(pipeline, "memory")
-    return _number(info.get("used_memory")), _number(info.get("maxmemory"))
+    used, limit = _number(info.get("used_memory")), _number(info.get("maxmemory"))
+    return Memory(used, limit, info.get("maxmemory_policy", ""))
 
 
 def _number(text: str | None) -> int:

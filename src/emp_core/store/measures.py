@@ -12,6 +12,7 @@ from typing import Any, Final
 from emp_core.ids import is_job_type_name
 from emp_core.jobs import JobState
 from emp_core.store.batching import Pipeline
+from emp_core.store.durability import evicts
 from emp_core.store.keys import Keys
 from emp_core.store.load import read_memory
 from emp_core.store.records import known_moment, pairs, read_object, seconds, text_of, whole_number
@@ -62,6 +63,7 @@ class Measured:
         set_aside: how many records were ever set aside because they could not be read.
         workers: the workers with a lease, at most a thousand of them.
         workers_beyond: how many more there are.
+        evicts: whether the store discards keys when its memory is full.
         memory_used: bytes; 0 where the store does not say.
         memory_limit: bytes; 0 where there is none.
         round_trip: how long the reading took.
@@ -80,6 +82,7 @@ class Measured:
     workers_beyond: int
     memory_used: int
     memory_limit: int
+    evicts: bool
     round_trip: timedelta
 
 
@@ -121,8 +124,9 @@ class Measures:
             set_aside=set_aside,
             workers=tuple(_read_worker(row, _time(now)) for row in rows),
             workers_beyond=max(0, workers - len(rows)),
-            memory_used=memory[0],
-            memory_limit=memory[1],
+            memory_used=memory.used,
+            memory_limit=memory.limit,
+            evicts=evicts(memory.policy),
             round_trip=took,
         )
 

@@ -74,6 +74,11 @@ def _store(measured: Measured) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "emp_store_memory_limit_bytes", "Memory that the store may use; 0: no limit.", value=measured.memory_limit
     )
+    yield GaugeMetricFamily(
+        "emp_store_evicts",
+        "Whether the store discards jobs when its memory is full: 1, or 0 if it does not.",
+        value=int(measured.evicts),
+    )
     born = GaugeMetricFamily(
         "emp_store_born_timestamp_seconds",
         "When the store was first used, in Unix time; it changes when the store came back empty.",

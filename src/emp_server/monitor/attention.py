@@ -43,12 +43,18 @@ def findings(
     gone: Sequence[WorkerInfo],
     now: datetime,
     set_aside: int = 0,
+    evicting: str = "",
 ) -> list[Finding]:
-    """Return everything that needs attention, the worst first; `set_aside` counts records that could not be read."""
+    """Return everything that needs attention, the worst first.
+
+    `set_aside` counts records that could not be read; `evicting` says what is wrong with a store that evicts.
+    """
     found = [*_of_workers(workers, gone, now), *(each for row in rows for each in _of_type(row, workers, now))]
     if set_aside:
         why = "their records could not be read, so no worker gets them; `emp doctor` names them and says what to do"
         found.append(Finding(Level.BAD, f"{plural(set_aside, 'job')} set aside", why, "/system"))
+    if evicting:
+        found.append(Finding(Level.BAD, "The store may discard jobs", evicting, "/system"))
     return sorted(found, key=lambda finding: finding.level is not Level.BAD)
 
 

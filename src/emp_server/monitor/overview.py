@@ -11,7 +11,7 @@ from fastapi import Query, Response
 from pydantic import BaseModel, ConfigDict
 
 from emp_core.jobs import JobState, WorkerInfo
-from emp_core.store import JobFilter, Minute
+from emp_core.store import JobFilter, Minute, eviction_detail
 from emp_server.access import TheCaller
 from emp_server.monitor.attention import findings
 from emp_server.monitor.chart import Chart, Ended, draw
@@ -50,7 +50,14 @@ async def show_overview(parts: TheParts, caller: TheCaller, asked: Annotated[Spa
         caller,
         now=recent.now,
         span=asked.span,
-        findings=findings(recent.rows, workers, gone, recent.now, set_aside),
+        findings=findings(
+            recent.rows,
+            workers,
+            gone,
+            recent.now,
+            set_aside,
+            eviction_detail(durability.policy) if durability.evicts else "",
+        ),
         rows=recent.rows,
         waiting=sum(row.pending for row in recent.rows),
         scheduled=sum(row.scheduled for row in recent.rows),

@@ -7,6 +7,8 @@ import asyncio
 import msgspec
 from fastapi import Response
 
+from emp_core.errors import StoreUnavailable
+from emp_core.store import eviction_detail
 from emp_server import media
 from emp_server.documents import DurabilityAnswer, HealthAnswer
 from emp_server.parts import TheParts
@@ -18,9 +20,11 @@ async def livez() -> Response:
 
 
 async def readyz(parts: TheParts) -> Response:
-    """Make a round trip to the store, and say what it keeps: 200, or 503 while it is away."""
+    """Make a round trip to the store, and say what it keeps: 200, or 503 if it is unreachable or may discard jobs."""
     store = parts.store
     durability, epoch, set_aside = await asyncio.gather(store.durability(), store.epoch(), store.views.set_aside())
+    if durability.evicts:
+        raise StoreUnavailable(eviction_detail(durability.policy))
     answer = HealthAnswer(
         "ready",
         epoch,

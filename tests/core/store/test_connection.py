@@ -82,7 +82,7 @@ async def refused(error: str) -> EmpError:
         ("NOPERM this user has no permissions", StoreUnavailable),
         ("OOM command not allowed when used memory > 'maxmemory'.", StoreFull),
         ("MISCONF Errors writing to the AOF file: No space left on device", StoreFull),
-        ("WRONGTYPE Operation against a key holding the wrong kind of value", InternalError),
+        ("WRONGTYPE Operation against a key holding the wrong kind of value", StoreUnavailable),
         ("ERR unknown command", InternalError),
     ],
 )

@@ -6,6 +6,7 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+import redis
 from structlog.testing import capture_logs
 
 from emp_core.ids import new_job_id
@@ -73,6 +74,28 @@ async def test_records_that_the_doctor_has_settled_are_not_logged(engine: Engine
         await Janitor(engine.store).step()
 
     assert logs == []
+
+
+async def test_a_store_that_begins_to_evict_is_logged_once(namespace: str) -> None:
+    """In the log of every server and worker, and once more when it keeps all again."""
+    with EmbeddedStore(port=0) as server:
+        async with open_store(server.url, namespace) as store:
+            janitor = Janitor(store)
+            with redis.Redis.from_url(server.url) as operator, capture_logs() as logs:
+                for now, policy in (
+                    (0.0, "noeviction"),
+                    (20.0, "allkeys-lru"),
+                    (40.0, "allkeys-lru"),
+                    (60.0, "noeviction"),
+                ):
+                    operator.config_set("maxmemory-policy", policy)
+                    await janitor.look_at_eviction(now)
+                    await janitor.look_at_eviction(now + 1)
+
+    assert [(line["event"], line["log_level"]) for line in logs] == [
+        ("store_evicts", "warning"),
+        ("store_keeps_all", "info"),
+    ]
 
 
 async def test_a_store_that_is_away_is_waited_for(namespace: str) -> None:
