@@ -24,6 +24,7 @@ _ROUNDS = 1000
 _ROUNDS_OF_RETAIN = 50
 """Deleting can wait for the next turn; what is due cannot."""
 
+_REPAIRED_HINT = "keys of the store were damaged; `emp doctor` names them, `--fix` counts again"
 _HINT = "no worker gets these jobs; `emp doctor` names them and says what to do"
 
 _log = structlog.get_logger("emp.janitor")
@@ -39,6 +40,7 @@ class Janitor:
         self._evicts = False
         self._stopped = asyncio.Event()
         self._set_aside = 0
+        self._repaired = 0
 
     async def run(self) -> None:
         """Sweep until stopped; a store that is away is waited for."""
@@ -60,6 +62,9 @@ class Janitor:
         due = await jobs.sweep()
         if due.set_aside > self._set_aside:
             await self._warn_of_set_aside(due.set_aside)
+        if due.repaired > self._repaired:
+            _log.warning("bookkeeping_repaired", new=due.repaired - self._repaired, hint=_REPAIRED_HINT)
+            self._repaired = due.repaired
         if due.promote:
             await _work_off(jobs.promote, _ROUNDS)
         if due.expire:

@@ -12,6 +12,7 @@ from emp_core.errors import EmpError, StoreUnavailable
 
 SAID_AGAIN_AFTER: Final = 5.0
 """Seconds between the first line and the second; each pause that follows is twice as long."""
+FORMAT_CODE: Final = "EMPFORMAT"
 LONGEST_SILENCE: Final = 300.0
 HINT: Final = "start the store, or say where it is (EMP_REDIS_URL); EMP goes on trying"
 
@@ -57,7 +58,8 @@ class Outage:
             self._since, self._say_from, self._pause = now, now, SAID_AGAIN_AFTER
         if now < self._say_from:
             return
-        hint = {"hint": HINT} if isinstance(error, StoreUnavailable) else {}
+        # A store of another format is there: what to do about it is in the error.
+        hint = {"hint": HINT} if isinstance(error, StoreUnavailable) and error.code != FORMAT_CODE else {}
         self._log.warning(self._event, error=error.detail, for_seconds=round(now - self._since, 1), **facts, **hint)
         self._say_from = now + self._pause
         self._pause = min(self._pause * 2, LONGEST_SILENCE)

@@ -53,7 +53,10 @@ def make_submission(
     check_size(known, payload, limit_bytes)
     ours = known.options
     run_at = _run_at(wanted)
-    expires_at = _expires_at(wanted, run_at)
+    delay = _duration("delay", wanted.delay, shortest=timedelta(0))
+    # The store's clock decides; the server's is good enough to see what can never be.
+    due = datetime.now(tz=UTC) + delay if delay else run_at
+    expires_at = _expires_at(wanted, due)
     expires_in = _duration("expires_in", wanted.expires_in, ours.get("expires_in")) or default_expires_in
     attempts = (
         int(ours.get("max_attempts", MAX_ATTEMPTS_DEFAULT)) if wanted.max_attempts is None else wanted.max_attempts
@@ -64,7 +67,7 @@ def make_submission(
         payload=payload,
         priority=wanted.priority or 0,
         run_at=run_at,
-        delay=_duration("delay", wanted.delay, shortest=timedelta(0)),
+        delay=delay,
         expires_in=expires_in if expires_at is None else None,
         expires_at=expires_at,
         timeout=_duration("timeout", wanted.timeout, ours.get("timeout")),
@@ -121,14 +124,16 @@ def _run_at(wanted: Options) -> datetime | None:
     return _moment("run_at", wanted.run_at)
 
 
-def _expires_at(wanted: Options, run_at: datetime | None) -> datetime | None:
+def _expires_at(wanted: Options, due: datetime | None) -> datetime | None:
     if wanted.expires_at is None:
         return None
     if wanted.expires_in is not None:
         raise InvalidRequest("give expires_in or expires_at, not both", pointer="/expires_at")
     expires_at = _moment("expires_at", wanted.expires_at)
-    if run_at is not None and expires_at <= run_at:
-        raise InvalidRequest("expires_at is not after run_at: no worker could claim the job", pointer="/expires_at")
+    if due is not None and expires_at <= due:
+        raise InvalidRequest(
+            "expires_at is not after the time when the job is due: no worker could claim it", pointer="/expires_at"
+        )
     return expires_at
 
 

@@ -317,7 +317,7 @@ class Flusher:
 
     def give_up(self) -> None:
         """Let `run` end although the store does not answer; what it does not have then runs again elsewhere."""
-        if not self.written.is_set():
+        if self._outcomes and not self.written.is_set():
             _log.error("outcomes_given_up", outcomes=len(self._outcomes))
         self._given_up = True
         self._dirty.set()

@@ -13,7 +13,7 @@ import pytest
 from redis.asyncio import Redis
 
 from emp_core.ids import JobId, new_job_id, new_worker_id
-from emp_core.jobs import Submission
+from emp_core.jobs import OnWorkerLost, Submission
 from emp_core.store import Store, open_store
 from emp_core.store.format import NEWEST_FORMAT, OLDEST_FORMAT
 from support.emp_command import EmpCommand
@@ -80,7 +80,7 @@ async def test_without_apply_it_shows_and_changes_nothing(
     ran = migrate()
 
     assert ran.returncode == 0
-    assert "no format number" in ran.stdout
+    assert "no readable format number" in ran.stdout
     assert "3 job records, 3 of them in an older form" in ran.stdout
     assert "Nothing was changed" in ran.stdout
     assert await client.hget(name(namespace, f"job:{old_jobs[0]}"), "no") is None
@@ -95,6 +95,18 @@ async def test_with_apply_the_waiting_jobs_run(migrate: Run, store: Store, old_j
     assert f"Migrated to format {OLDEST_FORMAT}" in ran.stdout
     assert "nothing to migrate" in again.stdout
     assert await claimed(store) == old_jobs
+
+
+async def test_a_store_that_lost_its_number_gets_the_one_that_its_records_call_for(
+    migrate: Run, client: Redis, namespace: str, store: Store
+) -> None:
+    """A release of format 1 would run a job again that is to fail with its worker."""
+    await store.jobs.submit([Submission(new_job_id(), TYPE, b"1", on_worker_lost=OnWorkerLost.FAIL)])
+    await client.delete(name(namespace, "format"))
+
+    migrate("--apply")
+
+    assert await client.get(name(namespace, "format")) == b"2"
 
 
 async def test_an_interrupted_migration_can_be_repeated(
@@ -131,14 +143,15 @@ async def test_a_new_store_needs_no_migration(migrate: Run) -> None:
     assert "nothing to migrate" in ran.stdout
 
 
-async def test_a_newer_store_is_left_alone(migrate: Run, client: Redis, namespace: str) -> None:
-    await client.set(name(namespace, "format"), NEWEST_FORMAT + 1)
+@pytest.mark.parametrize("number", [str(NEWEST_FORMAT + 1), "9" * 14])
+async def test_a_newer_store_is_left_alone(migrate: Run, client: Redis, namespace: str, number: str) -> None:
+    await client.set(name(namespace, "format"), number)
 
     ran = migrate("--apply")
 
     assert ran.returncode == 2
     assert "Install the release" in ran.stderr
-    assert await client.get(name(namespace, "format")) == str(NEWEST_FORMAT + 1).encode()
+    assert await client.get(name(namespace, "format")) == number.encode()
 
 
 async def test_what_is_no_record_is_left_alone_and_counted(

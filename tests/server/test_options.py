@@ -123,6 +123,7 @@ def test_a_time_is_in_unix_seconds_or_iso_8601(given):
         (Options(expires_at="soon"), "/expires_at"),
         (Options(expires_at=1e300), "/expires_at"),
         (Options(run_at="2027-01-15T08:00:00Z", expires_at="2027-01-15T08:00:00Z"), "/expires_at"),
+        (Options(delay=86_400, expires_at=1_800_000), "/expires_at"),
         (Options(retention=-1), "/retention"),
         (Options(backoff=BackoffOption(base=-1)), "/backoff/base"),
         (Options(backoff=BackoffOption(cap="x")), "/backoff/cap"),

@@ -51,9 +51,9 @@ def migrate(apply: bool, as_json: bool, redis_url: str | None, namespace: str | 
 def _lines(migration: Migration, *, apply: bool) -> list[str]:
     if not migration.is_needed:
         return [f"The store has format {migration.found}. There is nothing to migrate."]
-    found = f"format {migration.found}" if migration.found else "no format number"
+    found = f"format {migration.found}" if migration.found else "no readable format number"
     lines = [
-        f"The store has {found}, this release needs format {migration.target}.",
+        f"The store has {found}. Its records call for format {migration.target}.",
         f"{migration.records} job records, {migration.changed} of them in an older form.",
     ]
     if migration.unreadable:

@@ -17,6 +17,7 @@ by a release from before the number; such a store has to be migrated (`emp store
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 OLDEST_FORMAT: Final = 1
@@ -26,8 +27,16 @@ NEWEST_FORMAT: Final = 2
 
 
 def is_known(number: bytes | None) -> bool:
-    """Return whether this release works with the format of this number."""
-    return number in _KNOWN
+    """Return whether this release works with the format of a stored number."""
+    return OLDEST_FORMAT <= parse_format(number) <= NEWEST_FORMAT
 
 
-_KNOWN: Final = frozenset(str(number).encode() for number in range(OLDEST_FORMAT, NEWEST_FORMAT + 1))
+def parse_format(number: bytes | None) -> int:
+    """Return the format of a number as it is stored, as refuse_format in prelude.lua reads it; 0 if it is none."""
+    if number is None or _NUMBER.fullmatch(number) is None:
+        return 0
+    return int(number[:_DIGITS])
+
+
+_DIGITS: Final = 18
+_NUMBER: Final = re.compile(rb"[1-9][0-9]*")

@@ -284,8 +284,8 @@ class JobStore:
     async def sweep(self) -> Duties:
         """Take a turn as the janitor, if nobody else has had one just now."""
         pause, gap = milliseconds(SWEEP_PAUSE), milliseconds(SWEEP_GAP)
-        _, promote, expire, recover, retain, set_aside = await self._call("sweep", pause=pause, gap=gap)
-        return Duties(bool(promote), bool(expire), bool(recover), bool(retain), set_aside)
+        _, promote, expire, recover, retain, set_aside, repaired = await self._call("sweep", pause=pause, gap=gap)
+        return Duties(bool(promote), bool(expire), bool(recover), bool(retain), set_aside, repaired)
 
     async def promote(self) -> bool:
         """Move due jobs into their waiting lines; True if there may be more."""

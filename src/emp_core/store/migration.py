@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from emp_core.errors import StoreUnfit
 from emp_core.store.connection import connect
-from emp_core.store.format import NEWEST_FORMAT, OLDEST_FORMAT, is_known
+from emp_core.store.format import NEWEST_FORMAT, OLDEST_FORMAT, parse_format
 from emp_core.store.jobs import SWEEP_GAP
 from emp_core.store.keys import Keys
 from emp_core.store.refusals import explain
@@ -23,6 +23,8 @@ BATCH: Final = 500
 """Records that are read in one round trip."""
 _OLD_NUMBER, _NUMBER = b"seq", b"no"
 """Fields of a record of format 0, and of 1, that hold a job's number in the sequence."""
+_ON_LOST: Final = b"on_lost"
+"""A field that only format 2 has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +88,16 @@ async def _migrate(client: Redis, keys: Keys, *, apply: bool) -> Migration:
             f"{SWEEP_GAP.total_seconds():.0f} seconds, and run the command again"
         )
     records = changed = unreadable = 0
+    target = OLDEST_FORMAT
     async for ids in _batches(client, keys):
-        pairs = await _ask(client, [("HMGET", key, _OLD_NUMBER, _NUMBER) for key in ids])
+        pairs = await _ask(client, [("HMGET", key, _OLD_NUMBER, _NUMBER, _ON_LOST) for key in ids])
         old = {
             key: pair[0]
             for key, pair in zip(ids, pairs, strict=True)
             if isinstance(pair, list) and pair[0] is not None and pair[1] is None
         }
+        if any(isinstance(pair, list) and pair[2] is not None for pair in pairs):
+            target = NEWEST_FORMAT  # the number was lost, and what it stands for is in use
         records += len(ids)
         changed += len(old)
         unreadable += sum(isinstance(pair, Exception) for pair in pairs)
@@ -102,18 +107,16 @@ async def _migrate(client: Redis, keys: Keys, *, apply: bool) -> Migration:
             await _ask(client, [("HDEL", key, _OLD_NUMBER) for key in old])
     (set_aside,) = await _ask(client, [("LLEN", keys("broken"))])
     if apply:
-        await client.set(keys("format"), OLDEST_FORMAT)
+        await client.set(keys("format"), target)
     waiting = set_aside if isinstance(set_aside, int) else 0
-    return Migration(found, OLDEST_FORMAT, records, changed, unreadable, waiting, is_in_use)
+    return Migration(found, target, records, changed, unreadable, waiting, is_in_use)
 
 
 async def _format(client: Redis, keys: Keys) -> int:
     """Return the store's format: 0 if it has no number that can be read, the target if it is new."""
     (number,) = await _ask(client, [("GET", keys("format"))])
     if isinstance(number, bytes):
-        if is_known(number):
-            return int(number)
-        return int(number) if number.isdigit() and len(number) < 10 else 0
+        return parse_format(number)
     if number is None and not await client.exists(keys("epoch"), keys("seq")):
         return OLDEST_FORMAT
     return 0

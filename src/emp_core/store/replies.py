@@ -97,7 +97,8 @@ class Claim:
 class Duties:
     """What a sweep found due. Nothing is, when it was another process's turn.
 
-    `set_aside` is how many records were ever set aside because they could not be read.
+    `set_aside` is how many records were ever set aside because they could not be read, `repaired` how many damaged keys
+    of the bookkeeping were repaired.
     """
 
     promote: bool
@@ -105,3 +106,4 @@ class Duties:
     recover: bool
     retain: bool
     set_aside: int = 0
+    repaired: int = 0

@@ -69,6 +69,10 @@ _HIGHEST_SCORE = 10**16
 _CURSOR = re.compile(r"(\d{1,16}),([0-9a-z]{26})")
 
 
+_OF_A_KEY = b'{"id":"",'
+"""How the note of a damaged key begins that is no job's; see note_damage in prelude.lua."""
+
+
 class Views:
     """Reads of one partition. Every call may raise StoreUnavailable."""
 
@@ -102,8 +106,9 @@ class Views:
         return JobDetails(job, position, (*attempts, last) if last else tuple(attempts), result, error)
 
     async def set_aside(self) -> int:
-        """Return how many records were set aside and wait for `emp doctor`; at most 1000 are kept."""
-        return int(await self._pipeline.send(("LLEN", self._keys("broken"))))
+        """Return how many job records were set aside and wait for `emp doctor`; at most 1000 notes are kept."""
+        notes = await self._pipeline.send(("LRANGE", self._keys("broken"), 0, -1))
+        return sum(not note.startswith(_OF_A_KEY) for note in notes)
 
     async def payload(self, job_id: JobId) -> bytes | None:
         """Read a job's payload, byte for byte."""

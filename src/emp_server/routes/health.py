@@ -22,7 +22,7 @@ async def livez() -> Response:
 async def readyz(parts: TheParts) -> Response:
     """Make a round trip to the store, and say what it keeps: 200, or 503 if it is unreachable or may discard jobs."""
     store = parts.store
-    durability, epoch, set_aside = await asyncio.gather(store.durability(), store.epoch(), store.views.set_aside())
+    durability, epoch, set_aside = await asyncio.gather(store.durability(), store.identify(), store.views.set_aside())
     if durability.evicts:
         raise StoreUnavailable(eviction_detail(durability.policy))
     answer = HealthAnswer(

@@ -9,7 +9,7 @@ from emp_core.errors import StoreUnavailable
 from emp_core.ids import new_job_id
 from emp_core.jobs import Idempotency, OnWorkerLost, Submission
 from emp_core.store import needs_other_release
-from emp_core.store.format import NEWEST_FORMAT, OLDEST_FORMAT
+from emp_core.store.format import NEWEST_FORMAT, OLDEST_FORMAT, is_known
 
 from .conftest import REAL_SCRIPTS, Engine
 
@@ -22,6 +22,7 @@ OTHERS = {
     "empty": "",
     "huge": "9" * 400,
     "a fraction": f"{OLDEST_FORMAT}.5",
+    "a leading zero": f"0{OLDEST_FORMAT}",
 }
 
 
@@ -50,6 +51,13 @@ async def test_a_read_gives_a_new_store_no_format(engine: Engine) -> None:
     await engine.store.measures.measure()
 
     assert not await engine.all_keys()
+
+
+@pytest.mark.parametrize("number", OTHERS.values(), ids=OTHERS)
+def test_python_knows_the_numbers_that_the_scripts_know(number: str) -> None:
+    """One rule in both languages: another would leave a store that one of them accepts."""
+    assert not is_known(number.encode())
+    assert all(is_known(str(known).encode()) for known in range(OLDEST_FORMAT, NEWEST_FORMAT + 1))
 
 
 @pytest.mark.parametrize("number", OTHERS.values(), ids=OTHERS)

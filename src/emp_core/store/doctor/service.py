@@ -11,7 +11,7 @@ from emp_core.errors import InternalError, StoreError
 from emp_core.store.doctor.findings import Finding, error, fine, warning
 from emp_core.store.doctor.patient import Patient
 from emp_core.store.durability import KEEPS_ALL, Durability, Level
-from emp_core.store.format import NEWEST_FORMAT, OLDEST_FORMAT, is_known
+from emp_core.store.format import NEWEST_FORMAT, OLDEST_FORMAT, parse_format
 from emp_core.store.scripts import Scripts
 
 OLDEST: Final = {"redis": (7, 0), "valkey": (7, 2)}
@@ -42,16 +42,24 @@ async def store_format(patient: Patient) -> Finding:
     """Check whether this release works with the format of the store's records."""
     try:
         number = await patient.ask("GET", patient.keys("format"))
-    except InternalError as failure:  # a key of another type
-        return error("format", f"the number cannot be read: {failure.detail}", "run `emp store migrate`")
-    others = await patient.ask("EXISTS", patient.keys("epoch"), patient.keys("seq"))
-    if is_known(number):
-        return fine("format", f"format {number.decode()}")
-    if number is None and not others:
+    except (InternalError, StoreError):
+        if await patient.ask("TYPE", patient.keys("format")) == b"string":
+            raise
+        number = b""  # a key of another type holds no number
+    found = parse_format(number)
+    if OLDEST_FORMAT <= found <= NEWEST_FORMAT:
+        return fine("format", f"format {found}")
+    if number is None and not await patient.ask("EXISTS", patient.keys("epoch"), patient.keys("seq")):
         return fine("format", "the store is new")
-    told = "no format number" if number is None else f"format {number.decode(errors='replace')}"
+    what = f"format {found}" if found else "no format number" if number is None else "an unreadable format number"
     works = f"this release works with formats {OLDEST_FORMAT} to {NEWEST_FORMAT}"
-    return error("format", f"{told}; {works}", "run `emp store migrate`, or install the release that wrote the store")
+    is_newer = found > NEWEST_FORMAT
+    remedy = (
+        "install the release that the other processes run"
+        if is_newer
+        else "stop all servers and workers, then run `emp store migrate`"
+    )
+    return error("format", f"{what}; {works}", remedy)
 
 
 def version(info: Info) -> Finding:

@@ -40,7 +40,7 @@ local function note_damage(key, id, why)
     direct('LPUSH', T .. ':broken', note)
   end
   direct('LTRIM', T .. ':broken', 0, 999)
-  try('HINCRBY', T .. ':sweep', 'set_aside', 1)
+  try('HINCRBY', T .. ':sweep', id == '' and 'repaired' or 'set_aside', 1)
 end
 
 -- Run a command again that a damaged key or field has stopped, after it has been deleted (decision 0077).
@@ -85,7 +85,7 @@ local function refuse_format(reads_only)
     if not reads_only then call('SET', T .. ':format', FORMAT) end
     return nil
   end
-  FORMAT = type(number) == 'string' and string.find(number, '^%d+$') and #number < 10 and tonumber(number) or 0
+  FORMAT = type(number) == 'string' and string.find(number, '^[1-9]%d*$') and tonumber(number) or 0
   if FORMAT >= OLDEST_FORMAT and FORMAT <= NEWEST_FORMAT then return nil end
   return redis.error_reply('EMPFORMAT the store has format ' .. (FORMAT > 0 and number or '(unreadable)') .. ', this release '
     .. 'works with formats ' .. OLDEST_FORMAT .. ' to ' .. NEWEST_FORMAT .. '. ' .. (FORMAT > NEWEST_FORMAT
