@@ -140,7 +140,9 @@ MUTANTS: Final = (
                 "if not job then",
             ),
             _lua(
-                "claim", "      zrem(T .. ':expiring', id)\n      call('HDEL', T .. ':job:' .. id, 'expires_at')\n", ""
+                "claim",
+                "      zrem(T .. ':expiring', id)\n      direct('HDEL', T .. ':job:' .. id, 'expires_at')\n",
+                "",
             ),
         ),
     ),
@@ -168,7 +170,9 @@ MUTANTS: Final = (
         ("answers cut after n bytes", "server killed"),
         (
             _lua(
-                "submit", "if idem_key ~= '' then call('SET', T .. ':idem:'", "if false then call('SET', T .. ':idem:'"
+                "submit",
+                "if idem_key ~= '' then direct('SET', T .. ':idem:'",
+                "if false then direct('SET', T .. ':idem:'",
             ),
         ),
     ),

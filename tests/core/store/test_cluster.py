@@ -86,6 +86,7 @@ async def test_every_script_runs_on_a_cluster(engine: Engine) -> None:
     assert isinstance(scripts, SeenScripts)
     await engine.store.types.announce([Announcement(TYPE, "ab", "dist", "1")])
     await engine.store.jobs.ring(TYPE)
+    await engine.store.initialize()
     await engine.store.workers.register(worker := new_worker_id(), {})
     await engine.store.workers.renew(worker, 0.0)
     soak = Soak(engine)
